@@ -1,0 +1,7 @@
+//! What the standard library lacks, and nothing that knows about Kafka: checksums, aligned and
+//! append-only shared buffers, variable-length integers.
+//!
+//! Knows nothing about topics, logs, requests, files or sockets, and never touches the world.
+
+pub mod append_buf;
+pub mod crc32c;

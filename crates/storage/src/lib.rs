@@ -1,0 +1,3 @@
+//! The log of a partition, and many logs on one directory.
+//!
+//! Knows nothing about sockets, requests, groups or clusters; it reaches the disk through `env`.

@@ -2,3 +2,5 @@
 //!
 //! Bytes in, values out, and back. Does no IO, reads no clock, and knows nothing about brokers,
 //! clients or logs.
+
+pub mod records;

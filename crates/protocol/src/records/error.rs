@@ -1,0 +1,88 @@
+//! What can be wrong with a record batch, and the Kafka error code that says so to a client.
+
+use super::BATCH_HEADER_BYTES;
+
+/// A record batch that cannot be read or must not be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordsError {
+    /// The buffer ends inside a batch. At the end of a fetch response this is usual and harmless.
+    #[error("record batch is cut short: {available} bytes are there, {needed} are needed")]
+    Truncated {
+        /// Bytes that the batch, or its header, occupies.
+        needed: usize,
+        /// Bytes that the buffer holds from the beginning of the batch.
+        available: usize,
+    },
+    /// The length field is too small for a batch header.
+    #[error("record batch length {length} is below the minimum of {minimum}")]
+    LengthBelowMinimum {
+        /// The value of the length field.
+        length: i32,
+        /// The smallest legal value.
+        minimum: i32,
+    },
+    /// Message format v0 or v1, which Kafka 4 reads from disk but does not take from the wire.
+    #[error("message format v{0} is not supported here, only v2 is")]
+    LegacyFormat(i8),
+    /// A magic byte that no Kafka version has written.
+    #[error("unknown record batch magic {0}, expected 2")]
+    UnknownMagic(i8),
+    /// The checksum disagrees with the bytes.
+    #[error("record batch is corrupt: its CRC says {stored:#010x}, its bytes say {computed:#010x}")]
+    CrcMismatch {
+        /// The checksum in the header.
+        stored: u32,
+        /// The checksum of the bytes.
+        computed: u32,
+    },
+    /// Attribute bits 0–2 name no codec.
+    #[error("unknown compression codec {0} in the record batch attributes")]
+    UnknownCodec(u8),
+    /// A count that cannot be negative is.
+    #[error("record batch has a negative {field}: {value}")]
+    Negative {
+        /// The header field.
+        field: &'static str,
+        /// What it holds.
+        value: i64,
+    },
+    /// The last offset of the batch does not exist.
+    #[error("record batch offsets overflow: base offset {base_offset}, delta {last_offset_delta}")]
+    OffsetOverflow {
+        /// The base offset of the batch.
+        base_offset: i64,
+        /// The last offset delta of the batch.
+        last_offset_delta: i32,
+    },
+}
+
+impl RecordsError {
+    /// The Kafka error code with which a broker refuses such a batch.
+    #[must_use]
+    pub fn code(&self) -> i16 {
+        const CORRUPT_MESSAGE: i16 = 2;
+        const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
+        const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+        const INVALID_RECORD: i16 = 87;
+        match self {
+            Self::Truncated { .. }
+            | Self::LengthBelowMinimum { .. }
+            | Self::UnknownMagic(_)
+            | Self::CrcMismatch { .. } => CORRUPT_MESSAGE,
+            Self::LegacyFormat(_) => UNSUPPORTED_FOR_MESSAGE_FORMAT,
+            Self::UnknownCodec(_) => UNSUPPORTED_COMPRESSION_TYPE,
+            Self::Negative { .. } | Self::OffsetOverflow { .. } => INVALID_RECORD,
+        }
+    }
+
+    /// Whether sending the same records again may succeed: the bytes were damaged on the way.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::CrcMismatch { .. } | Self::Truncated { .. })
+    }
+
+    /// A buffer that ends inside the fixed header.
+    pub(crate) fn header_cut_short(available: usize) -> Self {
+        Self::Truncated { needed: BATCH_HEADER_BYTES, available }
+    }
+}

@@ -1,3 +1,6 @@
 //! The log of a partition, and many logs on one directory.
 //!
 //! Knows nothing about sockets, requests, groups or clusters; it reaches the disk through `env`.
+
+pub mod origin;
+pub mod producer_state;

@@ -9,6 +9,12 @@
 //! unknown, and a later sync that succeeds does not change that (the kernel drops the dirty pages):
 //! treat it as fatal for the directory.
 
+#[cfg(test)]
+mod conformance;
+mod real;
+
+pub use real::RealDisk;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,11 +51,15 @@ pub trait Disk: Send + Sync + 'static {
 pub trait File: Send + Sync {
     /// Reads at most `buf.len()` bytes at `offset`; fewer at the end of the file, or at the
     /// disk's whim. Callers want [`read_full_at`].
+    ///
+    /// With [`OpenHow::direct`], the memory, the length and the offset are multiples of
+    /// [`DIRECT_ALIGNMENT`]; anything else is `InvalidInput`. The last bytes of a file whose
+    /// length is no multiple come as a short read.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes at most `buf.len()` bytes at `offset`. Callers want [`write_all_at`].
     ///
     /// With [`OpenHow::direct`], the memory, the length and the offset are multiples of
-    /// [`DIRECT_ALIGNMENT`].
+    /// [`DIRECT_ALIGNMENT`]; anything else is `InvalidInput`.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes the file's bytes and length durable (`fdatasync(2)`).
     fn sync_data(&self) -> io::Result<()>;
@@ -153,13 +163,58 @@ pub trait LockGuard: Send + Sync {}
 ///
 /// # Errors
 /// `UnexpectedEof` when the file ends before; whatever the disk says.
-pub fn read_full_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !buf.is_empty() {
-        match file.read_at(buf, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                buf = &mut buf[n..];
-                offset += n as u64;
+pub fn read_full_at(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    match read_up_to(file, buf, offset)? {
+        read if read == buf.len() => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Reads `buf.len()` bytes at `offset`, or fewer only where the file ends; gives how many.
+///
+/// # Errors
+/// Whatever the disk says.
+pub fn read_up_to(file: &dyn File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.read_at(&mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) if file.is_direct() && !(done + read).is_multiple_of(DIRECT_ALIGNMENT) => {
+                // A direct read stops short of an aligned place only at the end of the file, and
+                // could not be continued from there.
+                done += read;
+                break;
+            }
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Writes all of `buf` at `offset`, through short writes.
+///
+/// # Errors
+/// `WriteZero` when the disk takes nothing more; whatever the disk says. Part of `buf` may have
+/// been written then.
+pub fn write_all_at(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.write_at(&buf[done..], offset + done as u64) {
+            Ok(written) => {
+                // A direct write can only go on from an aligned place: the sectors behind it are
+                // written twice, with the same bytes.
+                let next = done + written;
+                let next = if file.is_direct() && next < buf.len() {
+                    next - next % DIRECT_ALIGNMENT
+                } else {
+                    next
+                };
+                if next == done {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                done = next;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -168,22 +223,20 @@ pub fn read_full_at(file: &dyn File, mut buf: &mut [u8], mut offset: u64) -> io:
     Ok(())
 }
 
-/// Writes all of `buf` at `offset`, through short writes.
-///
-/// # Errors
-/// `WriteZero` when the disk takes nothing more; whatever the disk says. Part of `buf` may have
-/// been written then.
-pub fn write_all_at(file: &dyn File, mut buf: &[u8], mut offset: u64) -> io::Result<()> {
-    while !buf.is_empty() {
-        match file.write_at(buf, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                buf = &buf[n..];
-                offset += n as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// What every disk asks of a direct transfer.
+fn check_direct_alignment(direct: bool, buf: &[u8], offset: u64) -> io::Result<()> {
+    let aligned = buf.as_ptr().addr().is_multiple_of(DIRECT_ALIGNMENT)
+        && buf.len().is_multiple_of(DIRECT_ALIGNMENT)
+        && offset.is_multiple_of(DIRECT_ALIGNMENT as u64);
+    if direct && !aligned {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "direct transfer of {} bytes at offset {offset} from memory at {:p} is not aligned to {DIRECT_ALIGNMENT}",
+                buf.len(),
+                buf.as_ptr(),
+            ),
+        ));
     }
     Ok(())
 }

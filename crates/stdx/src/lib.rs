@@ -3,5 +3,6 @@
 //!
 //! Knows nothing about topics, logs, requests, files or sockets, and never touches the world.
 
+pub mod aligned_buf;
 pub mod append_buf;
 pub mod crc32c;

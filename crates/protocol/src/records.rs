@@ -23,16 +23,18 @@ pub use header::{
     patch_leader_epoch,
 };
 
+use crate::numbers::{LeaderEpoch, ProducerEpoch, ProducerId};
+
 /// The magic byte of the one batch format that exists on the wire since Kafka 4.0.
 pub const MAGIC_V2: i8 = 2;
 
-/// What `producer_id` holds in a batch of a producer that is not idempotent.
-pub const NO_PRODUCER_ID: i64 = -1;
-/// What `producer_epoch` holds in a batch of a producer that is not idempotent.
-pub const NO_PRODUCER_EPOCH: i16 = -1;
-/// What `base_sequence` holds in a batch without sequence numbers.
+/// The producer id of a batch whose producer is not idempotent.
+pub const NO_PRODUCER_ID: ProducerId = ProducerId(-1);
+/// The producer epoch of a batch whose producer is not idempotent.
+pub const NO_PRODUCER_EPOCH: ProducerEpoch = ProducerEpoch(-1);
+/// The base sequence of a batch without sequence numbers.
 pub const NO_SEQUENCE: i32 = -1;
-/// What `partition_leader_epoch` holds before a leader has stamped the batch.
-pub const NO_LEADER_EPOCH: i32 = -1;
-/// What a timestamp field holds where there is none.
+/// The leader epoch of a batch that no leader has stamped yet.
+pub const NO_LEADER_EPOCH: LeaderEpoch = LeaderEpoch(-1);
+/// The timestamp where there is none.
 pub const NO_TIMESTAMP: i64 = -1;

@@ -6,3 +6,4 @@
 pub mod aligned_buf;
 pub mod append_buf;
 pub mod crc32c;
+pub mod varint;

@@ -126,6 +126,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::numbers::{LeaderEpoch, Offset, ProducerId};
     use crate::records::{TimestampType, header};
 
     /// An idempotent batch with one record (null key, value "hello", create time), made by hand.
@@ -136,8 +137,8 @@ mod tests {
         raw[16] = 2;
         raw[60] = 1;
         let mut header = BatchHeader::parse(&raw).unwrap();
-        header.base_offset = base_offset;
-        header.producer_id = 7;
+        header.base_offset = Offset(base_offset);
+        header.producer_id = ProducerId(7);
         header.crc = header.crc_with(&records);
         let mut batch = header.encode().to_vec();
         batch.extend_from_slice(&records);
@@ -151,7 +152,7 @@ mod tests {
         for n in 0..3 {
             let batch = batches.next().unwrap().unwrap();
             batch.verify_crc().unwrap();
-            assert_eq!(batch.header().base_offset, n);
+            assert_eq!(batch.header().base_offset, Offset(n));
             assert_eq!(batches.position(), buffer.len() / 3 * (n as usize + 1));
         }
         assert!(batches.next().is_none());
@@ -191,12 +192,12 @@ mod tests {
     #[test]
     fn patches_outside_the_crc_leave_it_valid() {
         let mut bytes = batch(0);
-        header::patch_base_offset(&mut bytes, 1 << 40);
-        header::patch_leader_epoch(&mut bytes, 12);
+        header::patch_base_offset(&mut bytes, Offset(1 << 40));
+        header::patch_leader_epoch(&mut bytes, LeaderEpoch(12));
         let batch = Batch::parse(&bytes).unwrap();
         batch.verify_crc().unwrap();
-        assert_eq!(batch.header().base_offset, 1 << 40);
-        assert_eq!(batch.header().partition_leader_epoch, 12);
+        assert_eq!(batch.header().base_offset, Offset(1 << 40));
+        assert_eq!(batch.header().partition_leader_epoch, LeaderEpoch(12));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What can be wrong with a record batch, and the Kafka error code that says so to a client.
 
 use super::BATCH_HEADER_BYTES;
+use crate::error_code::ErrorCode;
+use crate::numbers::Offset;
 
 /// A record batch that cannot be read or must not be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordsError {
     /// The buffer ends inside a batch. At the end of a fetch response this is usual and harmless.
     #[error("record batch is cut short: {available} bytes are there, {needed} are needed")]
@@ -50,7 +52,7 @@ pub enum RecordsError {
     #[error("record batch offsets overflow: base offset {base_offset}, delta {last_offset_delta}")]
     OffsetOverflow {
         /// The base offset of the batch.
-        base_offset: i64,
+        base_offset: Offset,
         /// The last offset delta of the batch.
         last_offset_delta: i32,
     },
@@ -59,26 +61,22 @@ pub enum RecordsError {
 impl RecordsError {
     /// The Kafka error code with which a broker refuses such a batch.
     #[must_use]
-    pub fn code(&self) -> i16 {
-        const CORRUPT_MESSAGE: i16 = 2;
-        const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
-        const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
-        const INVALID_RECORD: i16 = 87;
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::Truncated { .. }
             | Self::LengthBelowMinimum { .. }
             | Self::UnknownMagic(_)
-            | Self::CrcMismatch { .. } => CORRUPT_MESSAGE,
-            Self::LegacyFormat(_) => UNSUPPORTED_FOR_MESSAGE_FORMAT,
-            Self::UnknownCodec(_) => UNSUPPORTED_COMPRESSION_TYPE,
-            Self::Negative { .. } | Self::OffsetOverflow { .. } => INVALID_RECORD,
+            | Self::CrcMismatch { .. } => ErrorCode::CorruptMessage,
+            Self::LegacyFormat(_) => ErrorCode::UnsupportedForMessageFormat,
+            Self::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
+            Self::Negative { .. } | Self::OffsetOverflow { .. } => ErrorCode::InvalidRecord,
         }
     }
 
-    /// Whether sending the same records again may succeed: the bytes were damaged on the way.
+    /// Whether sending the same records again may succeed.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::CrcMismatch { .. } | Self::Truncated { .. })
+        self.code().is_retriable()
     }
 
     /// A buffer that ends inside the fixed header.

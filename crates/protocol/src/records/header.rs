@@ -12,9 +12,12 @@
 //!
 //! Big-endian throughout. `length` counts the bytes after itself.
 
+use std::fmt;
+
 use afluente_stdx::crc32c::crc32c_of_parts;
 
 use super::{MAGIC_V2, RecordsError};
+use crate::numbers::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 /// Bytes of the fixed header; the records begin right after it.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -46,11 +49,11 @@ const RECORD_COUNT_AT: usize = 57;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
     /// Offset of the first record the batch was written with, even if compaction removed it since.
-    pub base_offset: i64,
+    pub base_offset: Offset,
     /// Bytes that follow the length field: the batch occupies twelve more.
     length: i32,
     /// Epoch of the leader that appended the batch; set by the broker, outside the CRC.
-    pub partition_leader_epoch: i32,
+    pub partition_leader_epoch: LeaderEpoch,
     /// CRC-32C of everything from the attributes on.
     pub crc: u32,
     /// Codec, timestamp type and flags.
@@ -63,9 +66,9 @@ pub struct BatchHeader {
     /// Greatest timestamp of the records, or the time of append.
     pub max_timestamp: i64,
     /// The idempotent producer, or -1.
-    pub producer_id: i64,
+    pub producer_id: ProducerId,
     /// The epoch of that producer, or -1.
-    pub producer_epoch: i16,
+    pub producer_epoch: ProducerEpoch,
     /// Sequence number of the first record, or -1.
     pub base_sequence: i32,
     /// Number of records; not the width of the offset range, once compaction has been at work.
@@ -96,16 +99,16 @@ impl BatchHeader {
             return Err(RecordsError::LengthBelowMinimum { length, minimum: LENGTH_MIN });
         }
         Ok(Self {
-            base_offset: i64::from_be_bytes(field(raw, 0)),
+            base_offset: Offset(i64::from_be_bytes(field(raw, 0))),
             length,
-            partition_leader_epoch: i32::from_be_bytes(field(raw, LEADER_EPOCH_AT)),
+            partition_leader_epoch: LeaderEpoch(i32::from_be_bytes(field(raw, LEADER_EPOCH_AT))),
             crc: u32::from_be_bytes(field(raw, CRC_AT)),
             attributes: Attributes(i16::from_be_bytes(field(raw, CRC_COVERS_FROM))),
             last_offset_delta: i32::from_be_bytes(field(raw, LAST_OFFSET_DELTA_AT)),
             base_timestamp: i64::from_be_bytes(field(raw, BASE_TIMESTAMP_AT)),
             max_timestamp: i64::from_be_bytes(field(raw, MAX_TIMESTAMP_AT)),
-            producer_id: i64::from_be_bytes(field(raw, PRODUCER_ID_AT)),
-            producer_epoch: i16::from_be_bytes(field(raw, PRODUCER_EPOCH_AT)),
+            producer_id: ProducerId(i64::from_be_bytes(field(raw, PRODUCER_ID_AT))),
+            producer_epoch: ProducerEpoch(i16::from_be_bytes(field(raw, PRODUCER_EPOCH_AT))),
             base_sequence: i32::from_be_bytes(field(raw, BASE_SEQUENCE_AT)),
             record_count: i32::from_be_bytes(field(raw, RECORD_COUNT_AT)),
         })
@@ -116,17 +119,17 @@ impl BatchHeader {
     #[must_use]
     pub fn encode(&self) -> [u8; BATCH_HEADER_BYTES] {
         let mut raw = [0; BATCH_HEADER_BYTES];
-        put(&mut raw, 0, self.base_offset.to_be_bytes());
+        put(&mut raw, 0, self.base_offset.0.to_be_bytes());
         put(&mut raw, LENGTH_AT, self.length.to_be_bytes());
-        put(&mut raw, LEADER_EPOCH_AT, self.partition_leader_epoch.to_be_bytes());
+        put(&mut raw, LEADER_EPOCH_AT, self.partition_leader_epoch.0.to_be_bytes());
         put(&mut raw, MAGIC_AT, MAGIC_V2.to_be_bytes());
         put(&mut raw, CRC_AT, self.crc.to_be_bytes());
         put(&mut raw, CRC_COVERS_FROM, self.attributes.0.to_be_bytes());
         put(&mut raw, LAST_OFFSET_DELTA_AT, self.last_offset_delta.to_be_bytes());
         put(&mut raw, BASE_TIMESTAMP_AT, self.base_timestamp.to_be_bytes());
         put(&mut raw, MAX_TIMESTAMP_AT, self.max_timestamp.to_be_bytes());
-        put(&mut raw, PRODUCER_ID_AT, self.producer_id.to_be_bytes());
-        put(&mut raw, PRODUCER_EPOCH_AT, self.producer_epoch.to_be_bytes());
+        put(&mut raw, PRODUCER_ID_AT, self.producer_id.0.to_be_bytes());
+        put(&mut raw, PRODUCER_EPOCH_AT, self.producer_epoch.0.to_be_bytes());
         put(&mut raw, BASE_SEQUENCE_AT, self.base_sequence.to_be_bytes());
         put(&mut raw, RECORD_COUNT_AT, self.record_count.to_be_bytes());
         raw
@@ -142,15 +145,15 @@ impl BatchHeader {
     /// The offset of the last record.
     #[inline]
     #[must_use]
-    pub fn last_offset(&self) -> i64 {
-        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
+    pub fn last_offset(&self) -> Offset {
+        Offset(self.base_offset.0.saturating_add(i64::from(self.last_offset_delta)))
     }
 
     /// The offset that comes after the batch.
     #[inline]
     #[must_use]
-    pub fn next_offset(&self) -> i64 {
-        self.last_offset().saturating_add(1)
+    pub fn next_offset(&self) -> Offset {
+        Offset(self.last_offset().0.saturating_add(1))
     }
 
     /// The sequence number of the last record, or -1 where the batch has none. Sequence numbers
@@ -168,7 +171,7 @@ impl BatchHeader {
     #[inline]
     #[must_use]
     pub fn has_producer_id(&self) -> bool {
-        self.producer_id >= 0
+        self.producer_id.0 >= 0
     }
 
     /// When tombstones and transaction markers of this batch may be removed, in ms since 1970, if
@@ -197,7 +200,7 @@ impl BatchHeader {
             return Err(RecordsError::Negative { field: "record count", value });
         }
         // The offset after the last one must exist too: it is the end of the log.
-        if i64::MAX - i64::from(self.last_offset_delta) <= self.base_offset {
+        if i64::MAX - i64::from(self.last_offset_delta) <= self.base_offset.0 {
             let (base_offset, last_offset_delta) = (self.base_offset, self.last_offset_delta);
             return Err(RecordsError::OffsetOverflow { base_offset, last_offset_delta });
         }
@@ -228,16 +231,16 @@ impl BatchHeader {
 ///
 /// # Panics
 /// If `batch` is shorter than a batch header.
-pub fn patch_base_offset(batch: &mut [u8], base_offset: i64) {
-    put(header_of(batch), 0, base_offset.to_be_bytes());
+pub fn patch_base_offset(batch: &mut [u8], base_offset: Offset) {
+    put(header_of(batch), 0, base_offset.0.to_be_bytes());
 }
 
 /// Writes `leader_epoch` into the batch at the beginning of `batch`; the CRC does not cover it.
 ///
 /// # Panics
 /// If `batch` is shorter than a batch header.
-pub fn patch_leader_epoch(batch: &mut [u8], leader_epoch: i32) {
-    put(header_of(batch), LEADER_EPOCH_AT, leader_epoch.to_be_bytes());
+pub fn patch_leader_epoch(batch: &mut [u8], leader_epoch: LeaderEpoch) {
+    put(header_of(batch), LEADER_EPOCH_AT, leader_epoch.0.to_be_bytes());
 }
 
 fn header_of(batch: &mut [u8]) -> &mut [u8; BATCH_HEADER_BYTES] {
@@ -387,6 +390,12 @@ impl CodecId {
     }
 }
 
+impl fmt::Display for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Whose clock the timestamps of a batch come from (`message.timestamp.type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TimestampType {
@@ -446,12 +455,12 @@ mod tests {
         for magic in (i8::MIN..=i8::MAX).filter(|magic| *magic != 2) {
             let mut raw = distinct();
             raw[MAGIC_AT] = magic as u8;
-            let expected = match magic {
+            let expected = Err(match magic {
                 0 | 1 => RecordsError::LegacyFormat(magic),
                 _ => RecordsError::UnknownMagic(magic),
-            };
-            assert_eq!(BatchHeader::parse(&raw), Err(expected));
-            assert_eq!(BatchHeader::parse(&raw[..17]), Err(expected), "seen from 17 bytes on");
+            });
+            assert_eq!(BatchHeader::parse(&raw), expected);
+            assert_eq!(BatchHeader::parse(&raw[..17]), expected, "seen from 17 bytes on");
         }
     }
 
@@ -491,13 +500,13 @@ mod tests {
             BatchHeader { attributes: Attributes::from_bits(5), ..sound },
             BatchHeader { last_offset_delta: -1, ..sound },
             BatchHeader { record_count: -1, ..sound },
-            BatchHeader { base_offset: i64::MAX, last_offset_delta: 0, ..sound },
+            BatchHeader { base_offset: Offset(i64::MAX), last_offset_delta: 0, ..sound },
         ];
         for header in bad {
             assert!(header.check_shape().is_err(), "{header:?}");
         }
-        let last = BatchHeader { base_offset: i64::MAX - 1, last_offset_delta: 0, ..sound };
-        assert_eq!((last.check_shape(), last.next_offset()), (Ok(()), i64::MAX));
+        let last = BatchHeader { base_offset: Offset(i64::MAX - 1), last_offset_delta: 0, ..sound };
+        assert_eq!((last.check_shape(), last.next_offset()), (Ok(()), Offset(i64::MAX)));
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! `cargo xtask ci`: everything that must hold before a change lands, here as in CI.
+//!
+//! A check is one row of [`STEPS`]. All run, whatever came of the ones before, so that one run
+//! shows all there is to mend. The last line printed is `N passed, N failed, N skipped`: it counts
+//! tests, and a step that is no test (formatting, say) only when it fails.
+
+mod totals;
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::tools::{self, DENY, MACHETE, NEXTEST, TYPOS};
+use totals::Totals;
+
+struct Step {
+    name: &'static str,
+    /// Left out by `--fast`.
+    slow: bool,
+    run: fn() -> Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", slow: false, run: fmt },
+    Step { name: "tidy", slow: false, run: tidy },
+    Step { name: "typos", slow: false, run: typos },
+    Step { name: "machete", slow: false, run: machete },
+    Step { name: "deny", slow: false, run: deny },
+    Step { name: "clippy", slow: false, run: clippy },
+    Step { name: "tests", slow: false, run: tests },
+    Step { name: "doctests", slow: true, run: doctests },
+    Step { name: "docs", slow: true, run: docs },
+    Step { name: "default features", slow: true, run: default_features },
+];
+
+/// What came of a step.
+struct Outcome {
+    succeeded: bool,
+    totals: Totals,
+}
+
+/// What `ci` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// Leave out what is slow.
+    fast: bool,
+    /// Anything skipped is a failure: for a machine that has everything.
+    strict: bool,
+}
+
+pub(crate) fn run(arguments: &[String]) -> Result<bool> {
+    let options = Options::parse(arguments)?;
+    tools::install_missing()?;
+
+    let mut totals = Totals::NONE;
+    let mut table = Vec::new();
+    for step in STEPS {
+        if options.fast && step.slow {
+            table.push((step.name, "left out", Duration::ZERO));
+            continue;
+        }
+        println!("\n=== {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)().with_context(|| format!("in step {}", step.name))?;
+        table.push((step.name, if outcome.succeeded { "good" } else { "FAILED" }, start.elapsed()));
+        totals += outcome.totals;
+    }
+
+    println!();
+    for (name, result, time) in &table {
+        println!("{name:<18}{result:<10}{:>7.1} s", time.as_secs_f64());
+    }
+    let is_good = totals.failed == 0 && !(options.strict && totals.skipped > 0);
+    if options.strict && totals.skipped > 0 {
+        println!("skipped tests count as failed here (--strict)");
+    }
+    println!("{totals}");
+    Ok(is_good)
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument.as_str() {
+                "--fast" => options.fast = true,
+                "--strict" => options.strict = true,
+                unknown => bail!("ci knows --fast and --strict, not \"{unknown}\""),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Outcome {
+    /// Of a step that runs no tests.
+    fn of_check(succeeded: bool) -> Self {
+        Self { succeeded, totals: if succeeded { Totals::NONE } else { Totals::ONE_FAILED } }
+    }
+
+    /// Of a step that runs tests. One that fails without a failed test (it did not compile, say),
+    /// or that tells no totals, counts as one failed.
+    fn of_tests(succeeded: bool, totals: Option<Totals>) -> Self {
+        match totals {
+            Some(totals) if succeeded == (totals.failed == 0) => Self { succeeded, totals },
+            totals => {
+                let mut totals = totals.unwrap_or(Totals::NONE);
+                totals += Totals::ONE_FAILED;
+                Self { succeeded: false, totals }
+            }
+        }
+    }
+}
+
+fn fmt() -> Result<Outcome> {
+    check(crate::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn tidy() -> Result<Outcome> {
+    Ok(Outcome::of_check(crate::tidy::run(&[])?))
+}
+
+fn typos() -> Result<Outcome> {
+    check(Command::new(TYPOS.path()?).current_dir(crate::root()))
+}
+
+fn machete() -> Result<Outcome> {
+    check(Command::new(MACHETE.path()?).current_dir(crate::root()))
+}
+
+/// Licences, sources and bans only: advisories need a database from the network, and a build must
+/// not turn red overnight.
+fn deny() -> Result<Outcome> {
+    check(
+        Command::new(DENY.path()?)
+            .args(["--all-features", "--log-level", "error"])
+            .args(["check", "bans", "licenses", "sources"])
+            .current_dir(crate::root()),
+    )
+}
+
+fn clippy() -> Result<Outcome> {
+    check(
+        crate::cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--all-features", "--quiet"])
+            .args(["--", "--deny", "warnings"]),
+    )
+}
+
+/// All features, so that the simulated world is tested too.
+fn tests() -> Result<Outcome> {
+    let skips = SkippedFile::create()?;
+    let (succeeded, lines) = execute(
+        Command::new(NEXTEST.path()?)
+            .args(["nextest", "run", "--workspace", "--all-features"])
+            .args(["--profile", "ci", "--no-fail-fast", "--no-tests", "pass", "--cargo-quiet"])
+            .env("AFLUENTE_SKIPPED", &skips.path)
+            .current_dir(crate::root()),
+    )?;
+    let totals = lines.iter().rev().find_map(|line| Totals::from_nextest(line));
+    let mut outcome = Outcome::of_tests(succeeded, totals);
+    for line in skips.lines()? {
+        println!("{line}");
+        // The runner saw a test that passed.
+        outcome.totals.passed = outcome.totals.passed.saturating_sub(1);
+        outcome.totals.skipped += 1;
+    }
+    Ok(outcome)
+}
+
+/// Nextest does not run the examples in the documentation.
+fn doctests() -> Result<Outcome> {
+    let (succeeded, lines) = execute(crate::cargo().args([
+        "test",
+        "--doc",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+        "--quiet",
+    ]))?;
+    let mut totals = Totals::NONE;
+    lines.iter().filter_map(|line| Totals::from_cargo_test(line)).for_each(|some| totals += some);
+    Ok(Outcome::of_tests(succeeded, Some(totals)))
+}
+
+fn docs() -> Result<Outcome> {
+    check(
+        crate::cargo()
+            .args(["doc", "--workspace", "--no-deps", "--all-features", "--quiet"])
+            .env("RUSTDOCFLAGS", "--deny warnings"),
+    )
+}
+
+/// What ships is built without the features that the tests switch on.
+fn default_features() -> Result<Outcome> {
+    check(crate::cargo().args(["clippy", "--workspace", "--quiet", "--", "--deny", "warnings"]))
+}
+
+/// Runs a command that is right or wrong, and says what it has to say by itself.
+fn check(command: &mut Command) -> Result<Outcome> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("could not start {program}"))?;
+    Ok(Outcome::of_check(status.success()))
+}
+
+/// Runs a command, shows its output as it comes, and gives back whether it succeeded and the
+/// lines that it printed.
+fn execute(command: &mut Command) -> Result<(bool, Vec<String>)> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not start {program}"))?;
+    let stdout = child.stdout.take().expect("piped above");
+    let stderr = child.stderr.take().expect("piped above");
+    let mut lines = thread::scope(|scope| {
+        let errors = scope.spawn(|| show(stderr));
+        let mut lines = show(stdout);
+        lines.append(&mut errors.join().expect("reading lines does not panic"));
+        lines
+    });
+    let status = child.wait().with_context(|| format!("could not wait for {program}"))?;
+    lines.retain(|line| !line.is_empty());
+    Ok((status.success(), lines))
+}
+
+fn show(stream: impl Read) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        println!("{text}");
+        lines.push(text);
+        line.clear();
+    }
+    lines
+}
+
+/// Where a test that cannot run on this machine leaves a line that says why, since the runner
+/// hides what a passing test prints.
+struct SkippedFile {
+    path: PathBuf,
+}
+
+impl SkippedFile {
+    fn create() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("afluente-skipped-{}", std::process::id()));
+        std::fs::write(&path, "").with_context(|| format!("could not write {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    fn lines(&self) -> Result<Vec<String>> {
+        let text = std::fs::read_to_string(&self.path)
+            .with_context(|| format!("could not read {}", self.path.display()))?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        Ok(lines)
+    }
+}
+
+impl Drop for SkippedFile {
+    fn drop(&mut self) {
+        // Left behind in the folder for temporary files, it does no harm.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_fails_without_a_failed_test_counts_as_one() {
+        let passed = Totals { passed: 3, ..Totals::NONE };
+        assert_eq!(Outcome::of_tests(true, Some(passed)).totals, passed);
+        for (succeeded, totals) in [(false, None), (true, None), (false, Some(passed))] {
+            let outcome = Outcome::of_tests(succeeded, totals);
+            assert!(!outcome.succeeded);
+            assert_eq!(outcome.totals.failed, 1);
+        }
+        assert_eq!(Outcome::of_check(false).totals, Totals::ONE_FAILED);
+    }
+
+    #[test]
+    fn unknown_options_are_named() {
+        let parse = |arguments: &[&str]| {
+            Options::parse(&arguments.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+        };
+        assert!(matches!(parse(&["--fast"]), Ok(Options { fast: true, strict: false })));
+        assert!(parse(&["--quick"]).is_err_and(|error| error.to_string().contains("--quick")));
+    }
+}

@@ -1,0 +1,153 @@
+//! Markdown: links lead somewhere, named paths exist, the change log is open for the next change.
+
+use std::collections::BTreeSet;
+
+use super::Finding;
+use super::metadata::Metadata;
+use super::tree::Tree;
+
+/// Documents that walk the reader through the tree. A path they name in backquotes must be there;
+/// a path with a placeholder (`crates/<name>`) is a pattern.
+const GUIDES: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/"];
+
+const CHANGELOG: &str = "CHANGELOG.md";
+
+pub(crate) fn check(tree: &Tree, _: &Metadata) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.texts_ending(".md") {
+        let is_guide = GUIDES.iter().any(|guide| path.starts_with(guide));
+        for (number, line) in prose(text) {
+            for target in link_targets(line) {
+                findings.extend(
+                    check_link(tree, path, target)
+                        .map(|message| Finding::line(path, number, message)),
+                );
+            }
+            if is_guide {
+                for name in named_paths(tree, line).filter(|name| !tree.exists(name)) {
+                    findings.push(Finding::line(path, number, format!("there is no `{name}`")));
+                }
+            }
+        }
+    }
+    match tree.text(CHANGELOG) {
+        Some(text) if text.lines().any(|line| line == "## [Unreleased]") => {}
+        _ => findings.push(Finding::file(CHANGELOG, "needs a section `## [Unreleased]`")),
+    }
+    findings
+}
+
+/// The lines outside of fenced code, with their numbers.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    })
+}
+
+/// What follows `](` up to the closing parenthesis.
+fn link_targets(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+}
+
+/// What is wrong with a link. Only links within the repository are looked at.
+fn check_link(tree: &Tree, from: &str, target: &str) -> Option<String> {
+    if target.contains("://") || target.starts_with("mailto:") {
+        return None;
+    }
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let path = if file.is_empty() { from.to_owned() } else { resolve(from, file) };
+    if !tree.exists(&path) {
+        return Some(format!("the link {target} leads nowhere: there is no {path}"));
+    }
+    let text = tree.text(&path)?;
+    let is_missing = !anchor.is_empty() && !anchors(text).contains(anchor);
+    is_missing.then(|| format!("the link {target} leads nowhere: {path} has no such heading"))
+}
+
+/// `relative` as seen from the folder of the file `from`.
+fn resolve(from: &str, relative: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in relative.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The anchors of a document's headings: lower case, words joined by hyphens, the rest left out.
+fn anchors(text: &str) -> BTreeSet<String> {
+    prose(text)
+        .filter_map(|(_, line)| line.strip_prefix('#'))
+        .map(|heading| {
+            let title = heading.trim_start_matches('#').trim().to_lowercase();
+            title
+                .chars()
+                .filter(|&c| c.is_alphanumeric() || " -_".contains(c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+/// What stands in backquotes and begins with a folder of the tree: `crates/…`, `docs/…`.
+fn named_paths<'a>(tree: &Tree, line: &'a str) -> impl Iterator<Item = &'a str> {
+    line.split('`').skip(1).step_by(2).filter(|quoted| {
+        let is_path = quoted.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        is_path
+            && quoted.split_once('/').is_some_and(|(top, _)| !top.is_empty() && tree.exists(top))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_files(files: &[(&str, &str)]) -> Vec<String> {
+        let mut files = files.to_vec();
+        if files.iter().all(|(path, _)| *path != CHANGELOG) {
+            files.push((CHANGELOG, "## [Unreleased]\n"));
+        }
+        let findings = check(&Tree::of(&files), &Metadata::default());
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn links_and_paths_that_lead_somewhere_pass() {
+        let found = check_files(&[
+            (
+                "README.md",
+                "[a](docs/a.md#two-words-and-x) [self](#top) [out](https://example.org/x)\n# Top\n",
+            ),
+            (
+                "docs/a.md",
+                "`docs/a.md` `docs/<name>.md` `storage/log` [up](../README.md)\n## Two words, and `x`\n",
+            ),
+            ("docs/b.md", "```\n[not](a/link)\n```\n"),
+        ]);
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn each_fault_is_found() {
+        for text in [
+            "[a](docs/gone.md)\n",
+            "[a](../gone.md)\n",
+            "[a](#gone)\n",
+            "[a](b.md#gone)\n",
+            "see `docs/recipes/gone.md`\n",
+        ] {
+            let found = check_files(&[("docs/a.md", text), ("docs/b.md", "# B\n")]);
+            assert_eq!(found.len(), 1, "{text}: {found:?}");
+        }
+        assert_eq!(check_files(&[(CHANGELOG, "## [0.1.0]\n")]).len(), 1);
+    }
+}

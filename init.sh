@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Builds what is missing and starts Afluente: a Kafka broker on this machine, in the foreground,
+# until Ctrl-C.
+#
+#   ./init.sh                            listen on localhost:9092, data in ./data
+#   ./init.sh --listen localhost:29092   listen elsewhere
+#   ./init.sh --data-dir DIR             keep the data elsewhere
+#   ./init.sh --override KEY=VALUE       set a key of Kafka's server.properties; may be repeated
+#   ./init.sh --reset                    delete the data first; asks before it does
+#
+# Needs a C compiler and cargo.
+set -euo pipefail
+home=$(cd "$(dirname "$0")" && pwd)
+
+listen=localhost:9092
+data_dir=$home/data
+reset=false
+overrides=()
+
+usage() {
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+}
+
+die() {
+    echo "init.sh: $1" >&2
+    exit 2
+}
+
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help) usage && exit 0 ;;
+        --reset) reset=true && shift && continue ;;
+        --listen | --data-dir | --override) [ $# -ge 2 ] || die "$1 needs a value" ;;
+        *) die "there is no option \"$1\"; see ./init.sh --help" ;;
+    esac
+    case "$1" in
+        --listen) listen=$2 ;;
+        --data-dir) data_dir=$2 ;;
+        --override) overrides+=(--override "$2") ;;
+    esac
+    shift 2
+done
+case "$listen" in
+    *:*) ;;
+    *) die "--listen wants HOST:PORT, for example localhost:9092; got \"$listen\"" ;;
+esac
+
+command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup (https://rustup.rs)"
+command -v cc >/dev/null || die "a C compiler is missing: install gcc or clang"
+
+if $reset && [ -e "$data_dir" ]; then
+    # Deleting the wrong folder is worse than not starting.
+    [ -e "$data_dir/meta.properties" ] || die "$data_dir holds no Kafka data (no meta.properties); not deleting it"
+    printf 'Delete all topics and messages in %s? Type yes: ' "$data_dir"
+    read -r answer || answer=
+    [ "$answer" = yes ] || die "nothing deleted"
+    rm -rf -- "$data_dir"
+fi
+
+echo "Building Afluente (the first time takes some minutes) ..."
+started=$SECONDS
+(cd "$home" && cargo build --quiet --release --package afluente-cli)
+echo "Built in $((SECONDS - started)) s."
+
+cat <<EOF
+
+A Kafka broker on $listen, data in $data_dir. Ctrl-C stops it. Try, in another terminal:
+
+  kcat -b $listen -L
+  echo hello | kcat -b $listen -P -t greetings
+  kcat -b $listen -C -t greetings -e
+
+or any Kafka client or tool with bootstrap.servers=$listen.
+
+EOF
+target=${CARGO_TARGET_DIR:-$home/target}
+exec "$target/release/afluente" serve --data-dir "$data_dir" --listen "$listen" "${overrides[@]+"${overrides[@]}"}"

@@ -49,10 +49,9 @@ impl ProducerBatch {
     /// What a header says; what the batch holds takes a look inside when it is a control batch.
     #[must_use]
     pub fn new(header: &BatchHeader, content: BatchContent) -> Self {
-        let producer_id = ProducerId(header.producer_id);
         Self {
-            producer_id: (producer_id > ProducerId::NONE).then_some(producer_id),
-            epoch: ProducerEpoch(header.producer_epoch),
+            producer_id: header.has_producer_id().then_some(header.producer_id),
+            epoch: header.producer_epoch,
             base_sequence: header.base_sequence,
             last_offset_delta: header.last_offset_delta,
             max_timestamp_ms: header.max_timestamp,

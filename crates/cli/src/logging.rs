@@ -1,0 +1,25 @@
+//! The log of the process: for people on a terminal, JSON otherwise, always on standard error.
+
+use std::io::{IsTerminal, Write};
+use tracing_subscriber::EnvFilter;
+
+/// The variable that sets levels, as `info` or `afluente_broker=debug,warn`.
+const LEVELS: &str = "AFLUENTE_LOG";
+
+/// Starts logging.
+pub(crate) fn start() {
+    let filter = EnvFilter::try_from_env(LEVELS).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.with_target(false).init();
+    } else {
+        builder.json().flatten_event(true).with_ansi(false).init();
+    }
+}
+
+/// Says why the command failed, cause by cause.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut out = std::io::stderr().lock();
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(out, "afluente: {error:#}");
+}

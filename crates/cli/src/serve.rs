@@ -1,0 +1,125 @@
+//! `afluente serve`: runs a broker until it is told to stop.
+
+use crate::logging;
+use afluente_broker::config::{Config, Inputs, Notice, Settings, render};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(crate) struct ServeArguments {
+    /// Kafka's `server.properties`, as it is.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the data is kept; `~/.local/share/afluente` when neither this nor `log.dirs` is given.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where clients connect; 127.0.0.1:9092 when neither this nor `listeners` is given.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Set a key of the configuration; may be repeated.
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Show the configuration in force, with where each value came from, and stop.
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    let print_config = arguments.print_config;
+    let (config, notices) = Config::load(inputs(arguments)?)?;
+    let settings = Settings::read(&config)?;
+    if print_config {
+        std::io::stdout().lock().write_all(render::properties(&config).as_bytes())?;
+        return Ok(());
+    }
+    logging::start();
+    tell(&notices);
+    bail!("nothing serves {} yet", settings.network.listeners[0].bind)
+}
+
+fn tell(notices: &[Notice]) {
+    for Notice { text, is_warning } in notices {
+        if *is_warning {
+            tracing::warn!("configuration: {text}");
+        } else {
+            tracing::info!("configuration: {text}");
+        }
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the command line is where files named by the operator and the environment come in"
+)]
+fn inputs(arguments: ServeArguments) -> anyhow::Result<Inputs> {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+        .collect();
+    let file = match arguments.config {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(&path).with_context(|| {
+                format!("could not read the configuration file {}", path.display())
+            })?;
+            Some((path.display().to_string(), text))
+        }
+    };
+    let overrides =
+        arguments.overrides.iter().map(|text| key_and_value(text)).collect::<Result<_, _>>()?;
+    let mut inputs = Inputs { file, environment, overrides, flags: Vec::new() };
+    if let Some(address) = arguments.listen {
+        inputs.flags.extend(listeners_of(&address)?);
+    }
+    if let Some(dir) = arguments.data_dir {
+        inputs.flags.push(("log.dirs".to_owned(), path_text(&dir)?));
+    }
+    Ok(inputs)
+}
+
+fn key_and_value(text: &str) -> anyhow::Result<(String, String)> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => bail!("--override {text:?} is not KEY=VALUE, as in --override num.partitions=3"),
+    }
+}
+
+/// One listener that replaces whatever the file says about listeners.
+fn listeners_of(address: &str) -> anyhow::Result<[(String, String); 3]> {
+    let port = address.rsplit_once(':').map(|(_, port)| port);
+    if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        bail!("--listen {address:?} is not HOST:PORT, as in --listen 127.0.0.1:9092");
+    }
+    let pair = |key: &str, value: String| (key.to_owned(), value);
+    Ok([
+        pair("listeners", format!("PLAINTEXT://{address}")),
+        pair("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT".to_owned()),
+        pair("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+    ])
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    if text.contains(',') {
+        bail!("the directory {text:?} has a comma in its name, which separates directories");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_are_malformed_are_named_with_an_example() {
+        for text in ["num.partitions", "=3"] {
+            let error = key_and_value(text).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("num.partitions=3"), "{error}");
+        }
+        for text in ["localhost", "localhost:", ":99999"] {
+            assert!(listeners_of(text).unwrap_err().to_string().contains("127.0.0.1:9092"));
+        }
+        assert_eq!(listeners_of("[::1]:0").unwrap()[0].1, "PLAINTEXT://[::1]:0");
+    }
+}

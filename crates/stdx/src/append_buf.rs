@@ -208,6 +208,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "stdx lies below env, and this needs a thread")]
     fn a_reader_on_another_thread_sees_whole_appends() {
         let mut buf = AppendBuf::with_capacity(1 << 16);
         let reader = buf.reader();

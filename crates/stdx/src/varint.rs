@@ -18,7 +18,8 @@ pub enum VarintError {
 /// Takes an unsigned 32-bit integer of at most five bytes from the front of `input`.
 #[inline]
 pub fn take_u32(input: &mut &[u8]) -> Result<u32, VarintError> {
-    take::<5>(input).map(|value| value as u32)
+    // The fifth byte carries bits beyond the 32nd; they are dropped, as every reader does.
+    take::<5>(input).map(|value| (value & 0xffff_ffff) as u32)
 }
 
 /// Takes an unsigned 64-bit integer of at most ten bytes from the front of `input`.
@@ -30,13 +31,13 @@ pub fn take_u64(input: &mut &[u8]) -> Result<u64, VarintError> {
 /// Takes a zigzag 32-bit integer from the front of `input`.
 #[inline]
 pub fn take_i32(input: &mut &[u8]) -> Result<i32, VarintError> {
-    take_u32(input).map(|raw| (raw >> 1) as i32 ^ -((raw & 1) as i32))
+    take_u32(input).map(|raw| (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
 /// Takes a zigzag 64-bit integer from the front of `input`.
 #[inline]
 pub fn take_i64(input: &mut &[u8]) -> Result<i64, VarintError> {
-    take_u64(input).map(|raw| (raw >> 1) as i64 ^ -((raw & 1) as i64))
+    take_u64(input).map(|raw| (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
 /// Appends an unsigned 32-bit integer to `out`.
@@ -49,10 +50,10 @@ pub fn put_u32(out: &mut impl BufMut, value: u32) {
 #[inline]
 pub fn put_u64(out: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
+        out.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.put_u8((value & 0x7f) as u8);
 }
 
 /// Appends a zigzag 32-bit integer to `out`.
@@ -98,12 +99,12 @@ pub fn size_i64(value: i64) -> usize {
 
 #[inline]
 fn zigzag_i32(value: i32) -> u32 {
-    ((value << 1) ^ (value >> 31)) as u32
+    ((value << 1) ^ (value >> 31)).cast_unsigned()
 }
 
 #[inline]
 fn zigzag_i64(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Takes an integer of at most `BYTES_MAX` bytes; bits beyond 64 are dropped.

@@ -1,6 +1,14 @@
 //! The log of a partition, and many logs on one directory.
 //!
 //! Knows nothing about sockets, requests, groups or clusters; it reaches the disk through `env`.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number that is cut on its way to the wire or the disk is lost data"
+    )
+)]
 
 pub mod index_error;
 pub mod kafka_files;

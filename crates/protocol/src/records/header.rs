@@ -25,7 +25,8 @@ pub const BATCH_HEADER_BYTES: usize = 61;
 /// Bytes that come before what the length field counts: base offset and the length itself.
 pub(super) const LENGTH_OVERHEAD_BYTES: usize = 12;
 /// The length field of a batch with no bytes in its records section.
-const LENGTH_MIN: i32 = (BATCH_HEADER_BYTES - LENGTH_OVERHEAD_BYTES) as i32;
+const LENGTH_MIN: i32 = 49;
+const _: () = assert!(LENGTH_MIN as usize == BATCH_HEADER_BYTES - LENGTH_OVERHEAD_BYTES);
 
 const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
@@ -139,7 +140,8 @@ impl BatchHeader {
     #[inline]
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        LENGTH_OVERHEAD_BYTES + self.length as usize
+        let length = usize::try_from(self.length).expect("parsing checks the least length");
+        LENGTH_OVERHEAD_BYTES + length
     }
 
     /// The offset of the last record.
@@ -282,7 +284,10 @@ impl Attributes {
             2 => Ok(CodecId::Snappy),
             3 => Ok(CodecId::Lz4),
             4 => Ok(CodecId::Zstd),
-            unknown => Err(RecordsError::UnknownCodec(unknown as u8)),
+            unknown => {
+                let id = u8::try_from(unknown).expect("the mask keeps three bits");
+                Err(RecordsError::UnknownCodec(id))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The harness against the real Apache Kafka.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "looks at the files of a real process")]
 
 use afluente_harness::broker::{Broker, Program};
 use afluente_harness::java::{Jars, Java, output_of};

@@ -13,6 +13,7 @@
 pub mod index_error;
 pub mod kafka_files;
 pub mod leader_epochs;
+pub mod log_config;
 pub mod offset_index;
 pub mod origin;
 pub mod producer_state;

@@ -6,6 +6,12 @@
     reason = "this is the door to the system's clocks and tokio's timers"
 )]
 
+#[cfg(feature = "sim")]
+mod sim;
+
+#[cfg(feature = "sim")]
+pub use sim::{SIM_EPOCH, SimClock};
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::OnceLock;
@@ -18,6 +24,8 @@ pub struct Clock(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Real,
+    #[cfg(feature = "sim")]
+    Sim(SimClock),
 }
 
 /// A point on the monotonic clock of one process.
@@ -35,6 +43,13 @@ impl Clock {
         Self(Kind::Real)
     }
 
+    /// A clock that a simulation owns.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn simulated(clock: &SimClock) -> Self {
+        Self(Kind::Sim(clock.clone()))
+    }
+
     /// Milliseconds since the Unix epoch, the unit of all Kafka timestamps. Goes back when
     /// somebody sets the wall clock back.
     #[must_use]
@@ -47,6 +62,8 @@ impl Clock {
     pub fn wall_ns(&self) -> i128 {
         match &self.0 {
             Kind::Real => ns_since_epoch(SystemTime::now()),
+            #[cfg(feature = "sim")]
+            Kind::Sim(clock) => clock.wall_ns(),
         }
     }
 
@@ -55,6 +72,8 @@ impl Clock {
     pub fn now(&self) -> Moment {
         match &self.0 {
             Kind::Real => Moment { since_start: process_start().elapsed() },
+            #[cfg(feature = "sim")]
+            Kind::Sim(clock) => clock.now(),
         }
     }
 
@@ -63,6 +82,8 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Kind::Real => tokio::time::sleep(duration).await,
+            #[cfg(feature = "sim")]
+            Kind::Sim(clock) => clock.sleep(duration).await,
         }
     }
 

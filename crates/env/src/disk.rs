@@ -12,8 +12,12 @@
 #[cfg(test)]
 mod conformance;
 mod real;
+#[cfg(feature = "sim")]
+mod sim;
 
 pub use real::RealDisk;
+#[cfg(feature = "sim")]
+pub use sim::{BitFlip, Faults, Operation, PlannedFault, SimDisk};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,8 @@
 pub mod clock;
 pub mod disk;
 pub mod rng;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod worker;
 
 use clock::Clock;

@@ -7,8 +7,12 @@
 
 mod doorbell;
 mod real;
+#[cfg(feature = "sim")]
+mod sim;
 
 pub use doorbell::Doorbell;
+#[cfg(feature = "sim")]
+pub use sim::SimWorkers;
 
 use std::fmt;
 use std::time::Duration;
@@ -40,14 +44,17 @@ pub struct Workers(Kind);
 #[derive(Clone)]
 enum Kind {
     Real,
+    #[cfg(feature = "sim")]
+    Sim(SimWorkers),
 }
 
 /// A worker that was started. Dropping the handle leaves the worker running.
-#[must_use = "a worker is stopped through its handle"]
 pub struct WorkerHandle(Handle);
 
 enum Handle {
     Real(real::RealHandle),
+    #[cfg(feature = "sim")]
+    Sim(sim::SimHandle),
 }
 
 impl Workers {
@@ -55,6 +62,13 @@ impl Workers {
     #[must_use]
     pub fn real() -> Self {
         Self(Kind::Real)
+    }
+
+    /// Steps that a simulation takes.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn simulated(workers: &SimWorkers) -> Self {
+        Self(Kind::Sim(workers.clone()))
     }
 
     /// Starts a worker, whose thread bears `name` (the system shows its first 15 bytes). Its first
@@ -74,6 +88,8 @@ impl Workers {
         let worker: Box<dyn Worker> = Box::new(worker);
         match &self.0 {
             Kind::Real => WorkerHandle(Handle::Real(real::start(name, doorbell, worker))),
+            #[cfg(feature = "sim")]
+            Kind::Sim(sim) => WorkerHandle(Handle::Sim(sim.start(name, doorbell, worker))),
         }
     }
 
@@ -81,10 +97,13 @@ impl Workers {
     /// simulation, workers take steps meanwhile.
     ///
     /// # Panics
-    /// If a worker or another waiter listens to this doorbell.
+    /// If a worker or another waiter listens to this doorbell; in a simulation, if the condition
+    /// can never hold because no worker can run.
     pub fn wait_until(&self, doorbell: &Doorbell, condition: impl FnMut() -> bool) {
         match &self.0 {
             Kind::Real => real::wait_until(doorbell, condition),
+            #[cfg(feature = "sim")]
+            Kind::Sim(sim) => sim.wait_until(condition),
         }
     }
 }
@@ -94,6 +113,8 @@ impl WorkerHandle {
     pub fn stop(self) {
         match self.0 {
             Handle::Real(handle) => handle.stop(),
+            #[cfg(feature = "sim")]
+            Handle::Sim(handle) => handle.stop(),
         }
     }
 
@@ -101,6 +122,8 @@ impl WorkerHandle {
     pub fn join(self) {
         match self.0 {
             Handle::Real(handle) => handle.join(),
+            #[cfg(feature = "sim")]
+            Handle::Sim(handle) => handle.join(),
         }
     }
 }
@@ -109,6 +132,8 @@ impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Real => f.write_str("Workers(real)"),
+            #[cfg(feature = "sim")]
+            Kind::Sim(sim) => write!(f, "Workers({sim:?})"),
         }
     }
 }

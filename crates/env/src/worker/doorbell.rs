@@ -84,6 +84,12 @@ impl Doorbell {
         self.0.state.load(Ordering::Relaxed) == ASLEEP
     }
 
+    /// Whether somebody has rung since the listener last looked.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_rung(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == RUNG
+    }
+
     /// Claims the one place at this bell.
     ///
     /// # Panics

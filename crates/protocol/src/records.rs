@@ -11,16 +11,33 @@
 //! | [`Batches`] | nothing | length, magic: where does each batch begin and end |
 //! | [`Batch::verify_crc`] | the bounds | that the bytes are those that were written |
 //! | [`BatchHeader::check_shape`] | the CRC | codec, counts and offsets that make sense together |
+//! | [`Batch::uncompressed`] | nothing | that the codec can read the records, within a limit |
+//! | [`BatchHeader::records`], [`BatchHeader::skim`] | nothing | the bounds of every field of every record |
+//!
+//! Batches are written by [`BatchBuilder`], or from other batches by [`recompress`] and
+//! [`emptied`].
 
 mod batches;
+mod builder;
+mod codec;
+mod control;
 mod error;
 mod header;
+mod legacy;
+mod record;
 
 pub use batches::{Batch, Batches};
+pub use builder::{BatchBuilder, BatchOptions, BatchProducer, NewRecord, emptied, recompress};
+pub use codec::{Compression, Compressor, Decompressor, GzipLevel, Lz4Level, ZstdLevel};
+pub use control::{ControlType, EndTxnMarker, MarkerPlace, TxnOutcome};
 pub use error::RecordsError;
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, CodecId, TimestampType, patch_base_offset,
     patch_leader_epoch,
+};
+pub use legacy::{LegacyMessage, LegacyMessages};
+pub use record::{
+    Header, Headers, OpenBatch, Record, RecordIter, RecordView, SkimIter, SkimmedRecord,
 };
 
 use crate::numbers::{LeaderEpoch, ProducerEpoch, ProducerId};

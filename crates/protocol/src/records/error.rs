@@ -1,6 +1,6 @@
 //! What can be wrong with a record batch, and the Kafka error code that says so to a client.
 
-use super::BATCH_HEADER_BYTES;
+use super::{BATCH_HEADER_BYTES, CodecId};
 use crate::error_code::ErrorCode;
 use crate::numbers::Offset;
 
@@ -56,6 +56,58 @@ pub enum RecordsError {
         /// The last offset delta of the batch.
         last_offset_delta: i32,
     },
+    /// The records section is not what the codec writes.
+    #[error("could not decompress {codec} records: {reason}")]
+    Undecodable {
+        /// The codec of the batch.
+        codec: CodecId,
+        /// What the codec found.
+        reason: String,
+    },
+    /// The records section decompresses to more than the caller allows.
+    #[error("{codec} records decompress to more than {bytes_max} bytes")]
+    TooLargeUncompressed {
+        /// The codec of the batch.
+        codec: CodecId,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A record inside the batch cannot be read.
+    #[error("record {index} of the batch is malformed: {reason}")]
+    BadRecord {
+        /// Which record, from 0.
+        index: i32,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// There are more bytes than records.
+    #[error("{bytes} bytes are left after the {count} records of the batch")]
+    TrailingBytes {
+        /// The record count of the header.
+        count: i32,
+        /// What is left.
+        bytes: usize,
+    },
+    /// A control record has a key or a value that Kafka would not write.
+    #[error("control record is malformed: {0}")]
+    BadControlRecord(&'static str),
+    /// A record was to be written before or too far after others.
+    #[error("offset {offset} cannot follow offset {after} in one batch")]
+    OffsetOutOfOrder {
+        /// The offset of the record.
+        offset: Offset,
+        /// The last offset, or the base offset, of the batch.
+        after: Offset,
+    },
+    /// A record was to be written with a negative timestamp that is not -1.
+    #[error("invalid negative timestamp {0}")]
+    BadTimestamp(i64),
+    /// A batch to be written is larger than its length field can say.
+    #[error("record batch of {bytes} bytes exceeds 2 GiB")]
+    BatchTooLarge {
+        /// Bytes of the records section.
+        bytes: usize,
+    },
 }
 
 impl RecordsError {
@@ -69,7 +121,17 @@ impl RecordsError {
             | Self::CrcMismatch { .. } => ErrorCode::CorruptMessage,
             Self::LegacyFormat(_) => ErrorCode::UnsupportedForMessageFormat,
             Self::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
-            Self::Negative { .. } | Self::OffsetOverflow { .. } => ErrorCode::InvalidRecord,
+            Self::Negative { .. }
+            | Self::OffsetOverflow { .. }
+            | Self::Undecodable { .. }
+            | Self::BadRecord { .. }
+            | Self::TrailingBytes { .. }
+            | Self::BadControlRecord(_)
+            | Self::OffsetOutOfOrder { .. } => ErrorCode::InvalidRecord,
+            Self::BadTimestamp(_) => ErrorCode::InvalidTimestamp,
+            Self::TooLargeUncompressed { .. } | Self::BatchTooLarge { .. } => {
+                ErrorCode::MessageTooLarge
+            }
         }
     }
 

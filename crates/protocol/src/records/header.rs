@@ -52,7 +52,7 @@ pub struct BatchHeader {
     /// Offset of the first record the batch was written with, even if compaction removed it since.
     pub base_offset: Offset,
     /// Bytes that follow the length field: the batch occupies twelve more.
-    length: i32,
+    pub(super) length: i32,
     /// Epoch of the leader that appended the batch; set by the broker, outside the CRC.
     pub partition_leader_epoch: LeaderEpoch,
     /// CRC-32C of everything from the attributes on.
@@ -226,6 +226,15 @@ impl BatchHeader {
         self.attributes = self.attributes.with_timestamp_type(kind);
         self.max_timestamp = max_timestamp;
         self.crc = self.crc_with(records);
+    }
+
+    /// Puts `records` behind this header: sets the length and the CRC.
+    pub(super) fn set_section(&mut self, records: &[u8]) -> Result<(), RecordsError> {
+        let length = i32::try_from(records.len()).ok().and_then(|n| n.checked_add(LENGTH_MIN));
+        let too_large = RecordsError::BatchTooLarge { bytes: records.len() };
+        self.length = length.ok_or(too_large)?;
+        self.crc = self.crc_with(records);
+        Ok(())
     }
 }
 

@@ -1,0 +1,7 @@
+//! Record batches.
+
+mod codecs;
+mod hostile;
+mod legacy;
+mod round_trip;
+mod sample;

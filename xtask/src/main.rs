@@ -14,6 +14,7 @@
 )]
 
 mod ci;
+mod protocol;
 mod tidy;
 mod tools;
 
@@ -36,6 +37,11 @@ const CHORES: &[Chore] = &[
         name: "ci",
         about: "everything that must hold before a change lands [--fast] [--strict]",
         run: ci::run,
+    },
+    Chore {
+        name: "protocol",
+        about: "import Kafka's message definitions, generate code from the schema",
+        run: protocol::run,
     },
     Chore { name: "tidy", about: "the rules of the house that no compiler checks", run: tidy::run },
     Chore {
@@ -74,7 +80,7 @@ fn dispatch(arguments: &[String]) -> Result<bool> {
 fn usage() -> String {
     let mut text = String::from("Usage: cargo xtask <chore> [options]\n\nChores:");
     for chore in CHORES {
-        text.push_str(&format!("\n  {:<8}{}", chore.name, chore.about));
+        text.push_str(&format!("\n  {:<10}{}", chore.name, chore.about));
     }
     text
 }

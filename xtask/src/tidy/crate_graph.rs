@@ -31,7 +31,9 @@ const ASIDE: u8 = u8::MAX;
 const ROWS: &[Row] = &[
     row(0, "stdx", Only(&[])).pure(),
     row(1, "env", Only(&["stdx"])),
-    row(2, "protocol", Only(&["stdx"])).pure(),
+    // The schema language of Kafka's messages: for the code generator and for tests of `protocol`.
+    row(1, "protocol-schema", Only(&[])).pure(),
+    row(2, "protocol", Only(&["protocol-schema"])).pure(),
     row(2, "schema", Only(&["stdx"])).pure(),
     row(2, "auth", Only(&["protocol"])).pure(),
     row(2, "storage", Only(&["env", "protocol"])),

@@ -1,7 +1,9 @@
 //! For tests only: the real Apache Kafka beside us.
 //!
 //! Truth about Kafka's wire, files and behaviour comes from Apache Kafka's own jars. This crate finds Java and the jars
-//! ([`java`]) and starts and stops a broker ([`broker`]: Apache Kafka's or our own binary, behind one face).
+//! ([`java`]), starts and stops a broker ([`broker`]: Apache Kafka's or our own binary, behind one face), runs
+//! `kafka-dump-log` over a directory and reads what it says ([`dump_log`]), and unpacks what Apache Kafka once wrote
+//! ([`fixtures`]).
 //!
 //! A machine without Java is a normal one: [`java::Java::or_skip`] then prints `skipped: <what>: <why>`, which the
 //! totals of `cargo xtask ci` count, and the test returns.
@@ -15,5 +17,7 @@
 )]
 
 pub mod broker;
+pub mod dump_log;
+pub mod fixtures;
 pub mod java;
 pub mod skip;

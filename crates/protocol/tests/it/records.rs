@@ -2,6 +2,7 @@
 
 mod codecs;
 mod hostile;
+mod java;
 mod legacy;
 mod round_trip;
 mod sample;

@@ -8,16 +8,20 @@
 
 pub mod clock;
 pub mod disk;
+pub mod net;
 pub mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod tasks;
 pub mod worker;
 
 use clock::Clock;
 use disk::{Disk, RealDisk};
+use net::Net;
 use rng::Rng;
 use std::fmt;
 use std::sync::Arc;
+use tasks::Tasks;
 use worker::Workers;
 
 /// Everything that a part of the product may touch of the world. Cheap to clone.
@@ -27,20 +31,27 @@ pub struct Env {
     pub clock: Clock,
     /// Files.
     pub disk: Arc<dyn Disk>,
+    /// Sockets.
+    pub net: Net,
     /// Randomness.
     pub rng: Rng,
+    /// What waits for sockets and time.
+    pub tasks: Tasks,
     /// Threads for work that blocks.
     pub workers: Workers,
 }
 
 impl Env {
-    /// This machine.
+    /// This machine, with tasks on the runtime of who spawns them; a server puts the tasks of its
+    /// [`Cores`](tasks::Cores) in their place.
     #[must_use]
     pub fn real() -> Self {
         Self {
             clock: Clock::real(),
             disk: Arc::new(RealDisk),
+            net: Net::real(),
             rng: Rng::real(),
+            tasks: Tasks::here(),
             workers: Workers::real(),
         }
     }

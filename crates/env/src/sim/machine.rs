@@ -4,7 +4,9 @@ use super::Trace;
 use crate::Env;
 use crate::clock::{Clock, SimClock};
 use crate::disk::{BitFlip, SimDisk};
+use crate::net::{Net, SimNet};
 use crate::rng::Rng;
+use crate::tasks::Tasks;
 use crate::worker::{SimWorkers, Workers};
 use parking_lot::Mutex;
 use std::fmt;
@@ -63,7 +65,9 @@ impl Machine {
         Env {
             clock: Clock::simulated(&self.0.clock),
             disk: Arc::new(state.disk.clone()),
+            net: Net::simulated(SimNet::new(self.0.rng.fork(), self.0.trace.clone())),
             rng: self.0.rng.fork(),
+            tasks: Tasks::simulated(&self.0.trace),
             workers: Workers::simulated(&state.workers),
         }
     }

@@ -16,6 +16,7 @@ pub struct Trace(Arc<Mutex<State>>);
 struct State {
     hash: Hash,
     count: u64,
+    panics: u64,
     lines: VecDeque<String>,
     lines_max: usize,
 }
@@ -57,6 +58,18 @@ impl Trace {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.lock().count
+    }
+
+    /// Notes that a task panicked, whose message was printed.
+    pub(crate) fn note_panic(&self) {
+        self.note(format_args!("a task panicked"));
+        self.0.lock().panics += 1;
+    }
+
+    /// How many tasks panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.lock().panics
     }
 
     /// The last events, oldest first, as many as were to be kept.

@@ -43,19 +43,28 @@ pub enum Tags {
     WithUnknown,
 }
 
-/// The bytes of a random message in `version`.
-pub fn sample(message: &Message, version: i16, tags: Tags, dice: &mut Dice) -> Vec<u8> {
-    let mut sampler = Sampler {
-        message,
-        version,
-        flexible: message.flexible.contains(version),
-        tags,
-        dice,
-        out: Vec::new(),
-    };
-    let whole = message.structs().swap_remove(0).0;
-    sampler.fields(&whole, 0, Draw::Random);
-    sampler.out
+/// Draws random messages of one kind.
+#[derive(Clone, Debug)]
+pub struct Sampler<'a> {
+    message: &'a Message,
+    structs: Vec<Struct>,
+}
+
+impl<'a> Sampler<'a> {
+    /// A sampler of `message`.
+    pub fn new(message: &'a Message) -> Self {
+        let structs = message.structs().into_iter().map(|(found, _)| found).collect();
+        Self { message, structs }
+    }
+
+    /// The bytes of a random message in `version`.
+    pub fn draw(&self, version: i16, tags: Tags, dice: &mut Dice) -> Vec<u8> {
+        let flexible = self.message.flexible.contains(version);
+        let mut drawing =
+            Drawing { structs: &self.structs, version, flexible, tags, dice, out: Vec::new() };
+        drawing.fields(&self.structs[0], 0, Draw::Random);
+        drawing.out
+    }
 }
 
 /// Whether values are drawn or are the schema's defaults.
@@ -65,8 +74,8 @@ enum Draw {
     Defaults,
 }
 
-struct Sampler<'a> {
-    message: &'a Message,
+struct Drawing<'a> {
+    structs: &'a [Struct],
     version: i16,
     flexible: bool,
     tags: Tags,
@@ -74,7 +83,7 @@ struct Sampler<'a> {
     out: Vec<u8>,
 }
 
-impl Sampler<'_> {
+impl Drawing<'_> {
     fn fields(&mut self, of: &Struct, depth: u32, draw: Draw) {
         let version = self.version;
         let mut tagged: Vec<(u32, Vec<u8>)> = Vec::new();
@@ -160,8 +169,8 @@ impl Sampler<'_> {
     }
 
     fn inner(&mut self, name: &str, depth: u32, draw: Draw) {
-        let inner = self.message.find_struct(name).expect("the parser checked that it is defined");
-        self.fields(&inner, depth, draw);
+        let inner = self.structs.iter().find(|found| found.name == name);
+        self.fields(inner.expect("the parser checked that it is defined"), depth, draw);
     }
 
     /// A plain value: `number` where it is given, else random.

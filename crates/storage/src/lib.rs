@@ -20,3 +20,4 @@ pub mod producer_state;
 pub mod segment_index;
 pub mod time_index;
 pub mod txn_index;
+pub mod validate;

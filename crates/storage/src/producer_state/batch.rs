@@ -1,7 +1,7 @@
 //! What producer state needs to know of a batch, and arithmetic with sequence numbers.
 
 use afluente_protocol::numbers::{ProducerEpoch, ProducerId};
-use afluente_protocol::records::BatchHeader;
+use afluente_protocol::records::{Batch, BatchHeader, EndTxnMarker, RecordsError, TxnOutcome};
 
 /// The producer's side of a batch header, offsets left out: they are assigned later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,20 @@ impl ProducerBatch {
         }
     }
 
+    /// What a whole batch says; of a control batch the record is read.
+    ///
+    /// # Errors
+    /// The record of a control batch is not what Kafka writes.
+    pub fn of(batch: &Batch<'_>) -> Result<Self, RecordsError> {
+        let attributes = batch.header().attributes;
+        let content = if attributes.is_control() {
+            control_content(batch)?
+        } else {
+            BatchContent::Data { transactional: attributes.is_transactional() }
+        };
+        Ok(Self::new(batch.header(), content))
+    }
+
     /// Whether it takes part in a transaction; every marker does.
     #[must_use]
     pub fn is_transactional(&self) -> bool {
@@ -73,6 +87,23 @@ impl ProducerBatch {
         }
         advance_sequence(self.base_sequence, self.last_offset_delta)
     }
+}
+
+/// What a control batch says. Kafka does not compress control batches, and writes one record into
+/// each.
+fn control_content(batch: &Batch<'_>) -> Result<BatchContent, RecordsError> {
+    let Some(record) = batch.header().records(batch.records_section()).next() else {
+        return Ok(BatchContent::EmptyControl);
+    };
+    let record = record?;
+    // Other control records, such as those of the metadata quorum, have no producer.
+    Ok(EndTxnMarker::parse(&record)?.map_or(BatchContent::EmptyControl, |marker| {
+        BatchContent::Marker(EndTxn {
+            aborted: marker.outcome == TxnOutcome::Abort,
+            coordinator_epoch: marker.coordinator_epoch,
+            timestamp_ms: record.timestamp,
+        })
+    }))
 }
 
 /// Stands for a batch without sequence numbers.

@@ -160,6 +160,7 @@ fn tests() -> Result<Outcome> {
             .args(["--profile", "ci", "--no-fail-fast", "--no-tests", "pass", "--cargo-quiet"])
             .env("AFLUENTE_SKIPPED", &skips.path)
             .current_dir(crate::root()),
+        |_| true,
     )?;
     let totals = lines.iter().rev().find_map(|line| Totals::from_nextest(line));
     let mut outcome = Outcome::of_tests(succeeded, totals);
@@ -174,14 +175,14 @@ fn tests() -> Result<Outcome> {
 
 /// Nextest does not run the examples in the documentation.
 fn doctests() -> Result<Outcome> {
-    let (succeeded, lines) = execute(crate::cargo().args([
-        "test",
-        "--doc",
-        "--workspace",
-        "--all-features",
-        "--no-fail-fast",
-        "--quiet",
-    ]))?;
+    let (succeeded, lines) = execute(
+        crate::cargo()
+            .args(["test", "--doc", "--workspace", "--all-features"])
+            .args(["--no-fail-fast", "--quiet"]),
+        |line| {
+            !line.is_empty() && line != "running 0 tests" && !line.contains(" 0 passed; 0 failed;")
+        },
+    )?;
     let mut totals = Totals::NONE;
     lines.iter().filter_map(|line| Totals::from_cargo_test(line)).for_each(|some| totals += some);
     Ok(Outcome::of_tests(succeeded, Some(totals)))
@@ -210,9 +211,12 @@ fn check(command: &mut Command) -> Result<Outcome> {
     Ok(Outcome::of_check(status.success()))
 }
 
-/// Runs a command, shows its output as it comes, and gives back whether it succeeded and the
-/// lines that it printed.
-fn execute(command: &mut Command) -> Result<(bool, Vec<String>)> {
+/// Runs a command, shows its output as it comes, as far as that `is_wanted`, and gives back
+/// whether it succeeded and the lines that it printed.
+fn execute(
+    command: &mut Command,
+    is_wanted: impl Fn(&str) -> bool + Sync,
+) -> Result<(bool, Vec<String>)> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())
@@ -222,24 +226,25 @@ fn execute(command: &mut Command) -> Result<(bool, Vec<String>)> {
         .with_context(|| format!("could not start {program}"))?;
     let stdout = child.stdout.take().expect("piped above");
     let stderr = child.stderr.take().expect("piped above");
-    let mut lines = thread::scope(|scope| {
-        let errors = scope.spawn(|| show(stderr));
-        let mut lines = show(stdout);
+    let lines = thread::scope(|scope| {
+        let errors = scope.spawn(|| show(stderr, &is_wanted));
+        let mut lines = show(stdout, &is_wanted);
         lines.append(&mut errors.join().expect("reading lines does not panic"));
         lines
     });
     let status = child.wait().with_context(|| format!("could not wait for {program}"))?;
-    lines.retain(|line| !line.is_empty());
     Ok((status.success(), lines))
 }
 
-fn show(stream: impl Read) -> Vec<String> {
+fn show(stream: impl Read, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut lines = Vec::new();
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        println!("{text}");
+        if is_wanted(&text) {
+            println!("{text}");
+        }
         lines.push(text);
         line.clear();
     }

@@ -14,6 +14,7 @@
 )]
 
 mod ci;
+mod compat;
 mod protocol;
 mod tidy;
 mod tools;
@@ -37,6 +38,11 @@ const CHORES: &[Chore] = &[
         name: "ci",
         about: "everything that must hold before a change lands [--fast] [--strict]",
         run: ci::run,
+    },
+    Chore {
+        name: "compat",
+        about: "foreign clients against our binary [--only SUITE,…] [--apache | --bootstrap HOST:PORT]",
+        run: compat::run,
     },
     Chore {
         name: "protocol",

@@ -1,7 +1,7 @@
 //! For tests only: the real Apache Kafka beside us.
 //!
 //! Truth about Kafka's wire, files and behaviour comes from Apache Kafka's own jars. This crate finds Java and the jars
-//! ([`java`]), starts and stops a broker ([`broker`]: Apache Kafka's or our own binary, behind one face), runs
+//! ([`java`]), starts and stops a broker ([`broker`]: Apache Kafka's or our own binary, behind one face, and [`control`]), runs
 //! `kafka-dump-log` over a directory and reads what it says ([`dump_log`]), and unpacks what Apache Kafka once wrote
 //! ([`fixtures`]).
 //!
@@ -17,6 +17,7 @@
 )]
 
 pub mod broker;
+pub mod control;
 pub mod dump_log;
 pub mod fixtures;
 pub mod java;

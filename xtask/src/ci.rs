@@ -25,6 +25,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
+    Step { name: "tools", slow: false, run: tools },
     Step { name: "fmt", slow: false, run: fmt },
     Step { name: "tidy", slow: false, run: tidy },
     Step { name: "typos", slow: false, run: typos },
@@ -54,8 +55,6 @@ struct Options {
 
 pub(crate) fn run(arguments: &[String]) -> Result<bool> {
     let options = Options::parse(arguments)?;
-    tools::install_missing()?;
-
     let mut totals = Totals::NONE;
     let mut table = Vec::new();
     for step in STEPS {
@@ -65,7 +64,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool> {
         }
         println!("\n=== {}", step.name);
         let start = Instant::now();
-        let outcome = (step.run)().with_context(|| format!("in step {}", step.name))?;
+        let outcome = (step.run)().unwrap_or_else(|error| {
+            println!("error: {error:#}");
+            Outcome::of_check(false)
+        });
         table.push((step.name, if outcome.succeeded { "good" } else { "FAILED" }, start.elapsed()));
         totals += outcome.totals;
     }
@@ -114,6 +116,11 @@ impl Outcome {
             }
         }
     }
+}
+
+fn tools() -> Result<Outcome> {
+    tools::install_missing()?;
+    Ok(Outcome::of_check(true))
 }
 
 fn fmt() -> Result<Outcome> {

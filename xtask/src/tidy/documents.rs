@@ -10,6 +10,9 @@ use super::tree::Tree;
 /// a path with a placeholder (`crates/<name>`) is a pattern.
 const GUIDES: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/"];
 
+/// Folders whose README lists every document beside it.
+const LISTED: &[&str] = &["docs/formats/", "docs/recipes/"];
+
 const CHANGELOG: &str = "CHANGELOG.md";
 
 pub(crate) fn check(tree: &Tree, _: &Metadata) -> Vec<Finding> {
@@ -30,11 +33,26 @@ pub(crate) fn check(tree: &Tree, _: &Metadata) -> Vec<Finding> {
             }
         }
     }
+    findings.extend(LISTED.iter().flat_map(|folder| unlisted(tree, folder)));
     match tree.text(CHANGELOG) {
         Some(text) if text.lines().any(|line| line == "## [Unreleased]") => {}
         _ => findings.push(Finding::file(CHANGELOG, "needs a section `## [Unreleased]`")),
     }
     findings
+}
+
+/// The documents in `folder` to which its README has no link.
+fn unlisted(tree: &Tree, folder: &str) -> Vec<Finding> {
+    let readme = format!("{folder}README.md");
+    let listed: BTreeSet<String> = prose(tree.text(&readme).unwrap_or_default())
+        .flat_map(|(_, line)| link_targets(line))
+        .map(|target| resolve(&readme, target))
+        .collect();
+    tree.texts_ending(".md")
+        .map(|(path, _)| path)
+        .filter(|path| path.starts_with(folder) && *path != readme && !listed.contains(*path))
+        .map(|path| Finding::file(path, format!("{readme} does not list it")))
+        .collect()
 }
 
 /// The lines outside of fenced code, with their numbers.
@@ -132,6 +150,8 @@ mod tests {
                 "`docs/a.md` `docs/<name>.md` `storage/log` [up](../README.md)\n## Two words, and `x`\n",
             ),
             ("docs/b.md", "```\n[not](a/link)\n```\n"),
+            ("docs/recipes/README.md", "* [x](add-x.md)\n"),
+            ("docs/recipes/add-x.md", "# Add an x\n"),
         ]);
         assert_eq!(found, [""; 0]);
     }
@@ -149,5 +169,6 @@ mod tests {
             assert_eq!(found.len(), 1, "{text}: {found:?}");
         }
         assert_eq!(check_files(&[(CHANGELOG, "## [0.1.0]\n")]).len(), 1);
+        assert_eq!(check_files(&[("docs/recipes/add-x.md", "# Add an x\n")]).len(), 1);
     }
 }

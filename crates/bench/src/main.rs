@@ -20,6 +20,7 @@ mod arguments;
 mod figures;
 mod limits;
 mod measure;
+mod records;
 
 use std::process::ExitCode;
 
@@ -35,12 +36,20 @@ struct Subcommand {
     run: fn(Arguments) -> Result<()>,
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[Subcommand {
-    name: "limits",
-    about: "what disk, memory and loopback of this machine can do at best",
-    options: limits::OPTIONS,
-    run: limits::run,
-}];
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "limits",
+        about: "what disk, memory and loopback of this machine can do at best",
+        options: limits::OPTIONS,
+        run: limits::run,
+    },
+    Subcommand {
+        name: "records",
+        about: "what a record batch costs to check, read, build and compress",
+        options: records::OPTIONS,
+        run: records::run,
+    },
+];
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {

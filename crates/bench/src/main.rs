@@ -21,6 +21,7 @@ mod figures;
 mod limits;
 mod measure;
 mod records;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what a record batch costs to check, read, build and compress",
         options: records::OPTIONS,
         run: records::run,
+    },
+    Subcommand {
+        name: "validate",
+        about: "what it costs to check what producers send",
+        options: validate::OPTIONS,
+        run: validate::run,
     },
 ];
 

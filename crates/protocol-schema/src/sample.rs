@@ -145,7 +145,9 @@ impl Drawing<'_> {
             }
             Type::Struct(name) => {
                 if nullable {
-                    self.out.push(if null { 0xff } else { 1 });
+                    // In a tagged field Kafka marks null as it does for lengths.
+                    let null_mark = if field.is_tagged(self.version) { 0 } else { 0xff };
+                    self.out.push(if null { null_mark } else { 1 });
                 }
                 if !null {
                     self.inner(name, depth, draw);

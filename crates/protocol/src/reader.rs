@@ -189,6 +189,14 @@ impl Reader {
         if self.i8()? < 0 { Ok(None) } else { self.structure(version).map(Some) }
     }
 
+    /// Reads a struct in a tagged field, behind a mark of another kind: 0 is null, and more is not.
+    pub fn nullable_tagged_structure<T: Element>(
+        &mut self,
+        version: i16,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.varint()? == 0 { Ok(None) } else { self.structure(version).map(Some) }
+    }
+
     /// Opens the tagged fields at the end of a struct; there are none unless the version is
     /// flexible.
     pub fn tags(&mut self) -> Result<TagReader, DecodeError> {

@@ -247,6 +247,16 @@ impl Writer {
         }
     }
 
+    /// Writes a struct in a tagged field, behind a mark of another kind: 0 is null, and 1 is not.
+    pub fn nullable_tagged_structure<T: Element>(
+        &mut self,
+        value: Option<&T>,
+        version: i16,
+    ) -> Result<(), EncodeError> {
+        self.varint(u32::from(value.is_some()));
+        value.map_or(Ok(()), |structure| structure.write(self, version))
+    }
+
     /// Opens the tagged fields at the end of a struct; writes nothing unless the version is
     /// flexible.
     pub fn tags(&mut self) -> TagWriter {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests read the schema files")]
 
+mod java;
 mod records;
 mod round_trip;
 mod subject;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 /// One message and the schema file that it comes from.
 pub(crate) struct Subject {
     /// The folder of the schema file.
-    folder: String,
+    pub(crate) folder: String,
     definition: Definition,
     /// The message.
     pub(crate) message: Message,

@@ -432,7 +432,10 @@ fn read_value(field: &Field, versions: Versions) -> String {
         Type::Array(_) => ("array", "version"),
     };
     let plain = format!("reader.{method}({argument})?");
-    let nullable = format!("reader.nullable_{method}({argument})?");
+    // Kafka marks a null struct in one way among the other fields and in another in a tag.
+    let is_tagged = field.tag.is_some_and(|(_, tagged)| tagged == versions);
+    let tagged = if is_tagged && method == "structure" { "tagged_" } else { "" };
+    let nullable = format!("reader.nullable_{tagged}{method}({argument})?");
     if field.nullable.is_empty() {
         return plain;
     }
@@ -542,11 +545,15 @@ fn write_value(of: &Struct, field: &Field, versions: Versions) -> String {
         Type::Plain(plain) => {
             (format!("writer.{}({place});", method(*plain)), String::new(), String::new())
         }
-        Type::Struct(_) => (
-            format!("{place}.write(writer, version)?;"),
-            format!("{required}.write(writer, version)?;"),
-            format!("writer.nullable_structure({place}.as_ref(), version)?;"),
-        ),
+        Type::Struct(_) => {
+            let is_tagged = field.tag.is_some_and(|(_, tagged)| tagged == versions);
+            let method = if is_tagged { "nullable_tagged_structure" } else { "nullable_structure" };
+            (
+                format!("{place}.write(writer, version)?;"),
+                format!("{required}.write(writer, version)?;"),
+                format!("writer.{method}({place}.as_ref(), version)?;"),
+            )
+        }
         Type::Array(_) => (
             format!("writer.array(&{place}, version)?;"),
             format!("writer.array({required}, version)?;"),

@@ -64,7 +64,7 @@ impl Element for ConsumerGroupMemberMetadataValue {
         let mut tags = reader.tags()?;
         while let Some(tag) = tags.next(reader)? {
             match tag {
-                0 => value.classic_member_metadata = reader.nullable_structure(version)?,
+                0 => value.classic_member_metadata = reader.nullable_tagged_structure(version)?,
                 _ => tags.skip(reader),
             }
         }
@@ -83,7 +83,7 @@ impl Element for ConsumerGroupMemberMetadataValue {
         let mut tags = writer.tags();
         if self.classic_member_metadata != Some(ClassicMemberMetadata::default()) {
             writer.begin_tag(&mut tags, 0);
-            writer.nullable_structure(self.classic_member_metadata.as_ref(), version)?;
+            writer.nullable_tagged_structure(self.classic_member_metadata.as_ref(), version)?;
             writer.end_tag(&mut tags)?;
         }
         Ok(())

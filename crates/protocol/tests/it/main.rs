@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests read the schema files")]
 
+mod allocation;
+mod hostile;
 mod java;
 mod records;
 mod round_trip;

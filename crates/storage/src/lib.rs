@@ -10,6 +10,7 @@
     )
 )]
 
+pub mod compaction;
 pub mod index_error;
 pub mod kafka_files;
 pub mod leader_epochs;

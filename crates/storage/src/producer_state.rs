@@ -326,12 +326,14 @@ impl ProducerState {
         self.producers.get(&producer_id).map(Box::as_ref)
     }
 
-    /// The offset of the last data record of each producer: compaction keeps that batch, so that
-    /// the sequence numbers survive.
-    pub fn last_data_offsets(&self) -> impl Iterator<Item = (ProducerId, Offset)> {
-        self.entries().filter_map(|entry| {
-            let last = entry.batches().last()?;
-            Some((entry.producer_id, last.last_offset))
+    /// What compaction must not forget of each producer: the offset of its last data record, if
+    /// one is known, and its epoch.
+    pub fn last_records(
+        &self,
+    ) -> impl Iterator<Item = (ProducerId, (Option<Offset>, ProducerEpoch))> {
+        self.entries().map(|entry| {
+            let last = entry.batches().last().map(|batch| batch.last_offset);
+            (entry.producer_id, (last, entry.epoch))
         })
     }
 

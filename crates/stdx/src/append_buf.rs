@@ -117,6 +117,17 @@ impl AppendBuf {
         self.region.len.store(at, Ordering::Release);
     }
 
+    /// The same memory as an empty buffer, if no reader and no slice holds on to it any more;
+    /// otherwise the memory goes when they do.
+    ///
+    /// What was in it stays there, above the length, where nobody can see it.
+    #[must_use]
+    pub fn recycle(mut self) -> Option<Self> {
+        // `get_mut` succeeds only if this is the last handle, so nobody relies on the old bytes.
+        *Arc::get_mut(&mut self.region)?.len.get_mut() = 0;
+        Some(self)
+    }
+
     /// A reader of this buffer.
     #[must_use]
     pub fn reader(&self) -> AppendBufReader {
@@ -197,6 +208,17 @@ mod tests {
         drop(buf);
         drop(reader);
         assert_eq!(&slice[..], b"bc");
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_nobody_reads_it() {
+        let mut buf = AppendBuf::with_capacity(10);
+        buf.append(&[b"abc"]);
+        let buf = buf.recycle().expect("no reader is left");
+        assert!(buf.is_empty());
+        let slice = buf.reader().bytes(0..0);
+        assert!(buf.recycle().is_none());
+        drop(slice);
     }
 
     #[test]

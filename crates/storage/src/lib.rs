@@ -10,15 +10,35 @@
     )
 )]
 
+mod append;
+mod block_cache;
+mod checkpoint;
+mod cold_read;
 pub mod compaction;
+mod error;
 pub mod index_error;
+mod journal;
 pub mod kafka_files;
 pub mod leader_epochs;
+mod log;
 pub mod log_config;
+mod log_dir;
 pub mod offset_index;
 pub mod origin;
 pub mod producer_state;
+mod read;
+mod segment;
 pub mod segment_index;
+mod tail;
 pub mod time_index;
+mod topic_partition;
 pub mod txn_index;
 pub mod validate;
+
+pub use append::{AppendError, AppendOptions, Appended};
+pub use error::StorageError;
+pub use journal::replay::TornTail;
+pub use log::Log;
+pub use log_dir::{Advance, DirFigures, DirState, LogDir, LogDirConfig, LogObserver, OpenReport};
+pub use read::{ColdRead, ReadData, ReadError, ReadOutcome, ReadRequest, UpTo};
+pub use topic_partition::TopicPartition;

@@ -1,0 +1,351 @@
+//! The background worker: writes chunks to segments, makes checkpoints, grows the journal, removes
+//! what was deleted.
+//!
+//! A checkpoint is made in a *round*: each log with something new is written to its files and gives
+//! a record; then all those files are synced; then the records are appended to the checkpoint; then
+//! the journal up to the LSN at which the round began is free, and what was doomed is removed. The
+//! round is cut into steps, so that growing the journal and early writing go on meanwhile.
+//!
+//! The order in which a round begins matters: what is doomed is taken first, then the last LSN is
+//! read, then the dirty logs are taken. So a checkpoint that says that a log is deleted also covers
+//! every entry of it, and a log with an entry up to that LSN is among those taken (it is listed
+//! before its entry gets an LSN).
+
+use super::Shared;
+use super::shared::Doomed;
+use crate::checkpoint::Record;
+use crate::error::{IoContext, StorageError};
+use crate::journal::ring::{RingKind, make_file};
+use crate::log::Log;
+use crate::log::flush::{Extent, Flushed};
+use afluente_env::clock::Moment;
+use afluente_env::disk::File;
+use afluente_env::worker::{Step, Worker};
+use afluente_stdx::aligned_buf::AlignedBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// More files than this are synced together, by syncing the file system.
+const FILES_SYNCED_SINGLY_MAX: usize = 8;
+/// Bytes and logs of a round that are written in one step.
+const STEP_BYTES: u64 = 8 << 20;
+const STEP_LOGS: usize = 256;
+/// How long to wait before trying again when the file system is full.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+pub(super) struct Background {
+    dir: Arc<Shared>,
+    scratch: AlignedBuf,
+    unsynced: Unsynced,
+    round: Option<Round>,
+    last_round: Moment,
+    /// Journal bytes when it was last seen growing, and when that was.
+    last_growth: (u64, Moment),
+    /// The disk was full; not before then.
+    retry_at: Option<Moment>,
+}
+
+/// What was written and not synced.
+#[derive(Default)]
+struct Unsynced {
+    files: Vec<(Arc<dyn File>, PathBuf)>,
+    directories: BTreeSet<PathBuf>,
+    /// There are more than are worth a sync each.
+    many: bool,
+}
+
+struct Round {
+    floor_lsn: u64,
+    journal_bytes: u64,
+    todo: Vec<Arc<Log>>,
+    done: Vec<Arc<Log>>,
+    records: Vec<Record>,
+    doomed: Vec<Doomed>,
+}
+
+impl Background {
+    pub(super) fn new(dir: Arc<Shared>) -> Self {
+        let now = dir.env.clock.now();
+        Self {
+            dir,
+            scratch: AlignedBuf::new(),
+            unsynced: Unsynced::default(),
+            round: None,
+            last_round: now,
+            last_growth: (0, now),
+            retry_at: None,
+        }
+    }
+
+    fn work(&mut self) -> Result<Step, StorageError> {
+        if self.grow_journal()? || self.write_filled()? {
+            return Ok(Step::Again);
+        }
+        if self.round.is_none() {
+            if !self.is_round_due() {
+                return Ok(Step::ParkFor(self.dir.idle()));
+            }
+            self.begin_round();
+        }
+        self.advance_round()?;
+        Ok(Step::Again)
+    }
+
+    /// During recovery: writes out what was replayed, so that it need not all be in memory. The
+    /// logs stay dirty, as no checkpoint says so.
+    pub(super) fn relieve<'a>(
+        &mut self,
+        logs: impl Iterator<Item = &'a Arc<Log>>,
+    ) -> Result<(), StorageError> {
+        for log in logs {
+            let flushed = log.flush(Extent::All, &mut self.scratch)?;
+            self.take(flushed);
+            let mut state = log.state.lock();
+            if state.applied_lsn > 0 {
+                self.dir.note_dirty(log, &mut state);
+            }
+        }
+        // Everything is clean now, and goes as it is needed.
+        self.dir.tail.make_room(0, 0);
+        Ok(())
+    }
+
+    /// Makes a checkpoint of everything, now.
+    pub(super) fn checkpoint(&mut self) -> Result<(), StorageError> {
+        self.begin_round();
+        while self.round.is_some() {
+            self.advance_round()?;
+        }
+        Ok(())
+    }
+
+    /// As the last thing before a clean stop.
+    pub(super) fn close(&mut self) -> Result<(), StorageError> {
+        self.checkpoint()?;
+        let dir = Arc::clone(&self.dir);
+        let facts = dir.facts(dir.journal.last_lsn(), true);
+        dir.checkpoint.lock().append(&facts, &[])?;
+        Ok(())
+    }
+
+    /// Makes another journal file when all are in use and there may be more.
+    fn grow_journal(&mut self) -> Result<bool, StorageError> {
+        let len = self.dir.config.journal_file_bytes;
+        let files_max = self.dir.config.journal_bytes_max / len;
+        for kind in [RingKind::Synced, RingKind::Buffered] {
+            let look = |writer: &mut crate::journal::writer::FrameWriter| {
+                let ring = &writer.ring;
+                let wants = ring.free_count() == 0
+                    && ring.file_count() > 0
+                    && (ring.file_count() as u64) < files_max;
+                wants.then(|| ring.next_file_number())
+            };
+            let number = match kind {
+                RingKind::Synced => self.dir.journal.with_synced(look),
+                RingKind::Buffered => self.dir.journal.with_buffered(look),
+            };
+            let Some(number) = number else { continue };
+            let file = make_file(self.dir.env.disk.as_ref(), &self.dir.path, kind, number, len)?;
+            match kind {
+                RingKind::Synced => self.dir.journal.with_synced(|writer| writer.add_file(file)),
+                RingKind::Buffered => {
+                    self.dir.journal.with_buffered(|writer| writer.add_file(file));
+                }
+            }
+            self.dir.journal_full.store(false, Ordering::Release);
+            self.dir.journal.bell.ring();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Writes the full chunks of a log that has some.
+    fn write_filled(&mut self) -> Result<bool, StorageError> {
+        let log = self.dir.filled.lock().pop();
+        let Some(log) = log else { return Ok(false) };
+        let flushed = log.flush(Extent::Filled, &mut self.scratch)?;
+        self.take(flushed);
+        self.dir.tell_room();
+        Ok(true)
+    }
+
+    fn is_round_due(&mut self) -> bool {
+        let dir = &self.dir;
+        if dir.journal_full.load(Ordering::Acquire)
+            || dir.refused.load(Ordering::Acquire)
+            || dir.journal_bytes_uncovered() >= dir.config.checkpoint_bytes
+            || dir.tail.dirty_bytes() >= dir.tail.dirty_bytes_max() / 2
+            || dir.tail.is_crowded()
+            || !dir.doomed.lock().is_empty()
+        {
+            return true;
+        }
+        if dir.dirty.lock().is_empty() {
+            return false;
+        }
+        let now = dir.env.clock.now();
+        let journal_bytes = dir.journal_bytes();
+        if self.last_growth.0 != journal_bytes {
+            self.last_growth = (journal_bytes, now);
+        }
+        now.saturating_since(self.last_growth.1) >= dir.config.checkpoint_after_quiet
+            || now.saturating_since(self.last_round) >= dir.config.checkpoint_interval
+    }
+
+    fn begin_round(&mut self) {
+        let doomed = std::mem::take(&mut *self.dir.doomed.lock());
+        let floor_lsn = self.dir.journal.last_lsn();
+        let journal_bytes = self.dir.journal_bytes();
+        let todo = std::mem::take(&mut *self.dir.dirty.lock());
+        let (done, records) = (Vec::with_capacity(todo.len()), Vec::with_capacity(todo.len()));
+        self.round = Some(Round { floor_lsn, journal_bytes, todo, done, records, doomed });
+    }
+
+    fn advance_round(&mut self) -> Result<(), StorageError> {
+        let mut bytes = 0;
+        for _ in 0..STEP_LOGS {
+            let round = self.round.as_mut().expect("a round is under way");
+            let Some(log) = round.todo.pop() else { return self.finish_round() };
+            // First on the list of the done: if it fails, it is dirty again.
+            round.done.push(Arc::clone(&log));
+            let mut flushed = log.flush(Extent::All, &mut self.scratch)?;
+            round.records.extend(flushed.record.take().map(|record| Record::Log(Box::new(record))));
+            bytes += flushed.bytes;
+            self.take(flushed);
+            if bytes >= STEP_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All logs of the round are written: syncs them, appends their records, frees the journal.
+    fn finish_round(&mut self) -> Result<(), StorageError> {
+        self.sync()?;
+        let round = self.round.as_mut().expect("a round is under way");
+        for doomed in &round.doomed {
+            round.records.push(doomed.record.clone());
+            round.records.push(Record::Doomed(doomed.path.clone()));
+        }
+        let dir = Arc::clone(&self.dir);
+        let facts = dir.facts(round.floor_lsn, false);
+        let frame = dir.checkpoint.lock().append(&facts, &round.records)?;
+        let round = self.round.take().expect("a round is under way");
+        dir.floor_lsn.store(round.floor_lsn, Ordering::Release);
+        dir.journal_bytes_covered.store(round.journal_bytes, Ordering::Release);
+        dir.journal_full.store(false, Ordering::Release);
+        dir.journal.checkpointed(frame, facts.rings);
+        dir.checkpoints.fetch_add(1, Ordering::Relaxed);
+        self.last_round = dir.env.clock.now();
+        dir.set_full(false);
+        dir.tell_room();
+        for doomed in &round.doomed {
+            self.remove(&doomed.path)?;
+        }
+        let mut checkpoint = dir.checkpoint.lock();
+        if checkpoint.wants_rewrite() {
+            checkpoint.rewrite()?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, flushed: Flushed) {
+        self.dir.segment_bytes_written.fetch_add(flushed.bytes, Ordering::Relaxed);
+        self.unsynced.directories.extend(flushed.directories);
+        if self.unsynced.many {
+            return;
+        }
+        self.unsynced.files.extend(flushed.files);
+        if self.unsynced.files.len() > FILES_SYNCED_SINGLY_MAX {
+            self.unsynced.files.clear();
+            self.unsynced.many = true;
+        }
+    }
+
+    /// Makes everything durable that was written to segments and indexes.
+    fn sync(&mut self) -> Result<(), StorageError> {
+        let disk = self.dir.env.disk.as_ref();
+        let Unsynced { files, directories, many } = std::mem::take(&mut self.unsynced);
+        if many {
+            disk.sync_file_system(&self.dir.path)
+                .doing("sync the file system of", &self.dir.path)?;
+            return Ok(());
+        }
+        for (file, path) in files {
+            file.sync_data().doing("sync", &path)?;
+        }
+        for directory in directories {
+            // It may have been renamed away with its log; then nobody needs it.
+            if disk.metadata(&directory).doing("look at", &directory)?.is_some() {
+                disk.sync_dir(&directory).doing("sync", &directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file, or a directory with its files.
+    fn remove(&self, path: &str) -> Result<(), StorageError> {
+        remove_tree(self.dir.env.disk.as_ref(), &self.dir.path.join(path))
+    }
+
+    /// The disk was full: nothing that the round had done counts, and everything is tried again.
+    fn give_up_round(&mut self) {
+        let Some(round) = self.round.take() else { return };
+        self.dir.doomed.lock().extend(round.doomed);
+        for log in round.done.into_iter().chain(round.todo) {
+            let mut state = log.state.lock();
+            if !state.deleted {
+                state.listed_dirty = false;
+                self.dir.note_dirty(&log, &mut state);
+            }
+        }
+    }
+}
+
+impl Worker for Background {
+    fn step(&mut self) -> Step {
+        if self.dir.is_offline() {
+            return Step::Park;
+        }
+        if let Some(at) = self.retry_at {
+            let now = self.dir.env.clock.now();
+            if now < at {
+                return Step::ParkFor(at - now);
+            }
+            self.retry_at = None;
+        }
+        match self.work() {
+            Ok(step) => step,
+            Err(error) if error.is_no_space() => {
+                self.give_up_round();
+                self.dir.set_full(true);
+                self.retry_at = Some(self.dir.env.clock.now() + RETRY_AFTER);
+                Step::ParkFor(RETRY_AFTER)
+            }
+            Err(error) => {
+                self.dir.fail(&error);
+                Step::Park
+            }
+        }
+    }
+}
+
+/// Removes a file, or a directory with the files in it; nothing there is no error.
+pub(super) fn remove_tree(
+    disk: &dyn afluente_env::disk::Disk,
+    path: &Path,
+) -> Result<(), StorageError> {
+    match disk.metadata(path).doing("look at", path)? {
+        None => Ok(()),
+        Some(found) if found.is_dir => {
+            for entry in disk.read_dir(path).doing("read", path)? {
+                remove_tree(disk, &entry.path)?;
+            }
+            disk.remove_dir(path).doing("remove", path)
+        }
+        Some(_) => disk.remove_file(path).doing("remove", path),
+    }
+}

@@ -1,0 +1,81 @@
+//! The sizes and times of a log directory.
+
+use crate::error::StorageError;
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// How a log directory is run. The defaults of [`LogDirConfig::for_memory`] suit nearly everybody.
+#[derive(Debug, Clone)]
+pub struct LogDirConfig {
+    /// Memory for the newest records of all logs, dirty and clean together.
+    pub tail_bytes: u64,
+    /// Memory for blocks of segments that catch-up readers share.
+    pub block_cache_bytes: u64,
+    /// The size of one journal file.
+    pub journal_file_bytes: u64,
+    /// All files of one ring of the journal together; it grows up to this as it is needed.
+    pub journal_bytes_max: u64,
+    /// Journal bytes that may wait for a checkpoint: what recovery has to read, about.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint is made after so long without an append, so that a start after a crash finds
+    /// nothing to do.
+    pub checkpoint_after_quiet: Duration,
+    /// And at the latest after so long.
+    pub checkpoint_interval: Duration,
+    /// With `durability=replicated`, records are durable after so long.
+    pub buffered_sync_interval: Duration,
+    /// And after so many bytes.
+    pub buffered_sync_bytes: u64,
+}
+
+impl LogDirConfig {
+    /// The defaults where the process may count on `memory_bytes`.
+    ///
+    /// An eighth of the memory is the cache, but at least 128 MiB (or a quarter, if that is less)
+    /// and at most 1 GiB: the tail only has to hold what consumers that keep up have not read yet,
+    /// and some seconds of that are far less than 1 GiB on any disk. Three quarters of it are for
+    /// the tail, the rest for catch-up readers. See `docs/storage.md` for the measurements.
+    #[must_use]
+    pub fn for_memory(memory_bytes: u64) -> Self {
+        let cache_bytes =
+            (memory_bytes / 8).clamp(128 * MIB, 1024 * MIB).min(memory_bytes / 4).max(16 * MIB);
+        let tail_bytes = cache_bytes / 4 * 3;
+        // What waits for a checkpoint lies in the tail, and must leave room for what comes in
+        // while the checkpoint is made.
+        let checkpoint_bytes = (tail_bytes / 4).min(128 * MIB);
+        Self {
+            tail_bytes,
+            block_cache_bytes: cache_bytes - tail_bytes,
+            journal_file_bytes: 16 * MIB,
+            journal_bytes_max: (checkpoint_bytes * 4).max(64 * MIB),
+            checkpoint_bytes,
+            checkpoint_after_quiet: Duration::from_secs(3),
+            checkpoint_interval: Duration::from_secs(30),
+            buffered_sync_interval: Duration::from_millis(50),
+            buffered_sync_bytes: 8 * MIB,
+        }
+    }
+
+    /// Whether the sizes can work together.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        let refuse = |what: &str| Err(StorageError::Config(what.to_owned()));
+        if self.journal_file_bytes < MIB || !self.journal_file_bytes.is_multiple_of(4096) {
+            return refuse("a journal file has at least 1 MiB and is a multiple of 4,096 bytes");
+        }
+        if self.journal_bytes_max < 2 * self.journal_file_bytes {
+            return refuse("the journal needs room for at least two of its files");
+        }
+        if self.tail_bytes < 4 * MIB {
+            return refuse("the memory for the newest records must be at least 4 MiB");
+        }
+        Ok(())
+    }
+}
+
+impl Default for LogDirConfig {
+    /// For 4 GiB of memory.
+    fn default() -> Self {
+        Self::for_memory(4 << 30)
+    }
+}

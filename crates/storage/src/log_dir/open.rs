@@ -1,0 +1,320 @@
+//! Opening a log directory: checkpoint, then what the journal has after it.
+
+use super::background::Background;
+use super::journal_worker::JournalWorker;
+use super::shared::Doomed;
+use super::{LogDir, LogDirConfig, LogObserver, Shared};
+use crate::TopicPartition;
+use crate::checkpoint::{self, CheckpointWriter, FrameFacts, Loaded, Record};
+use crate::cold_read::{COLD_READER_COUNT, ColdReader};
+use crate::error::{IoContext, StorageError};
+use crate::journal::frame::{EntryHeader, EntryKind};
+use crate::journal::replay::{RingHint, RingReader, TornTail};
+use crate::journal::ring::{RingKind, make_file};
+use crate::journal::{Journal, RingsAt};
+use crate::log::Log;
+use crate::log::state::LogState;
+use crate::log_config::LogConfig;
+use afluente_env::Env;
+use afluente_env::disk::Disk;
+use afluente_protocol::numbers::Offset;
+use afluente_protocol::uuid::Uuid;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What opening a directory found.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// It was made now.
+    pub fresh: bool,
+    /// It had been closed cleanly.
+    pub clean: bool,
+    /// Logs in it.
+    pub logs: usize,
+    /// Journal entries that were not in the checkpoint.
+    pub replayed_entries: u64,
+    /// Their bytes.
+    pub replayed_bytes: u64,
+    /// Frames that were not finished when the process or the machine died. Nothing in them was
+    /// acknowledged.
+    pub torn_tails: Vec<TornTail>,
+}
+
+pub(super) fn open(
+    env: &Env,
+    path: &Path,
+    config: LogDirConfig,
+    observer: Arc<dyn LogObserver>,
+) -> Result<(LogDir, OpenReport), StorageError> {
+    config.check()?;
+    let disk = &env.disk;
+    make_directory(disk.as_ref(), path)?;
+    let lock = disk.lock(&path.join(".lock")).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => StorageError::Locked { path: path.to_owned() },
+        _ => Err::<(), _>(error).doing("lock the log directory", path).expect_err("it is one"),
+    })?;
+    let mut report = OpenReport::default();
+    let (loaded, checkpoint) = load_or_make(env, path, &mut report)?;
+    let run = env.rng.u64();
+    let (synced_hint, buffered_hint) = hints(&loaded);
+    let file_bytes = config.journal_file_bytes;
+    let reader = |kind, hint| {
+        RingReader::open(disk.as_ref(), path, kind, loaded.directory_id, hint, file_bytes)
+    };
+    let mut synced = reader(RingKind::Synced, synced_hint)?;
+    let mut buffered = reader(RingKind::Buffered, buffered_hint)?;
+    let shared = Arc::new(Shared::new(
+        env.clone(),
+        path.to_owned(),
+        config,
+        observer,
+        Journal::new(loaded.directory_id, run),
+        checkpoint,
+        loaded.facts.next_log_id,
+        loaded.facts.floor_lsn,
+        lock,
+    ));
+    let mut background = Background::new(Arc::clone(&shared));
+    let mut recovery = Recovery::new(&shared, loaded);
+    recovery.replay(&mut synced, &mut buffered, &mut report, &mut background)?;
+    report.torn_tails.extend(synced.torn_tail());
+    report.torn_tails.extend(buffered.torn_tail());
+    let next_lsn = recovery.next_lsn;
+    recovery.finish(&mut report);
+    let synced = synced.finish(file_bytes)?;
+    let buffered = buffered.finish(file_bytes)?;
+    let next_lsn = next_lsn.max(synced.greatest_lsn + 1).max(buffered.greatest_lsn + 1);
+    shared.journal.install(synced, buffered, next_lsn);
+    begin_run(&shared)?;
+    let mut workers = vec![
+        env.workers.start("journal", &shared.journal.bell, JournalWorker::new(Arc::clone(&shared))),
+        env.workers.start("log-background", &shared.background_bell, background),
+    ];
+    for lane in 0..COLD_READER_COUNT {
+        let reader = ColdReader::new(Arc::clone(&shared), lane);
+        workers.push(env.workers.start("cold-reader", shared.cold.bell(lane), reader));
+    }
+    for tail in &report.torn_tails {
+        tracing::warn!(
+            file = %tail.path.display(),
+            position = tail.position,
+            found = tail.found,
+            "the journal ends in a frame that was not finished; nothing in it was acknowledged"
+        );
+    }
+    Ok((LogDir { shared, workers: Arc::new(Mutex::new(workers)) }, report))
+}
+
+/// Makes the log directory if need be; its name is durable then.
+fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    if disk.metadata(path).doing("look at", path)?.is_some() {
+        return Ok(());
+    }
+    disk.create_dir_all(path).doing("make the log directory", path)?;
+    for parent in path.ancestors().skip(1) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        disk.sync_dir(parent).doing("sync", parent)?;
+    }
+    Ok(())
+}
+
+/// Reads the checkpoint, or makes that of a new directory.
+fn load_or_make(
+    env: &Env,
+    path: &Path,
+    report: &mut OpenReport,
+) -> Result<(Loaded, CheckpointWriter), StorageError> {
+    let disk = &env.disk;
+    if let Some(loaded) = checkpoint::load(disk.as_ref(), path)? {
+        report.clean = loaded.facts.clean;
+        let writer = CheckpointWriter::resume(Arc::clone(disk), path, &loaded)?;
+        return Ok((loaded, writer));
+    }
+    let journal = RingKind::Synced.file_path(path, 1);
+    if disk.metadata(&journal).doing("look at", &journal)?.is_some() {
+        return Err(StorageError::Corrupt {
+            path: path.join(checkpoint::FILE),
+            position: 0,
+            expected: "the checkpoint, since there is a journal".to_owned(),
+            found: "no such file".to_owned(),
+            remedy: "put the file back, or restore this log directory from a backup",
+        });
+    }
+    report.fresh = true;
+    let mut directory_id = [0; 16];
+    env.rng.fill(&mut directory_id);
+    let rings = RingsAt { synced_from: 1, synced_to: 0, buffered_from: 1, buffered_to: 0 };
+    let facts = FrameFacts { floor_lsn: 0, next_lsn: 1, next_log_id: 1, rings, clean: false };
+    let writer = CheckpointWriter::create(Arc::clone(disk), path, directory_id, &facts, &[])?;
+    let loaded = checkpoint::load(disk.as_ref(), path)?.expect("it was just made");
+    Ok((loaded, writer))
+}
+
+fn hints(loaded: &Loaded) -> (RingHint, RingHint) {
+    let rings = loaded.facts.rings;
+    let checkpoint = loaded.sequence;
+    let hint = |first_needed, synced| RingHint { first_needed, synced, checkpoint };
+    (hint(rings.synced_from, rings.synced_to), hint(rings.buffered_from, rings.buffered_to))
+}
+
+/// Makes sure that there is room in the synced ring, and writes the first frame of this run.
+fn begin_run(shared: &Shared) -> Result<(), StorageError> {
+    let (has_room, number) = shared.journal.with_synced(|writer| {
+        let room = writer.ring.room(writer.empty_frame_bytes());
+        (room.is_some(), writer.ring.next_file_number())
+    });
+    if !has_room {
+        let disk = shared.env.disk.as_ref();
+        let len = shared.config.journal_file_bytes;
+        let file = make_file(disk, &shared.path, RingKind::Synced, number, len)?;
+        shared.journal.with_synced(|writer| writer.add_file(file));
+    }
+    shared.journal.start_synced()
+}
+
+/// The logs while the journal is replayed.
+struct Recovery<'a> {
+    shared: &'a Arc<Shared>,
+    by_id: BTreeMap<u64, Arc<Log>>,
+    floor_lsn: u64,
+    next_lsn: u64,
+    config: Arc<LogConfig>,
+    topics: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(shared: &'a Arc<Shared>, loaded: Loaded) -> Self {
+        let mut recovery = Self {
+            shared,
+            by_id: BTreeMap::new(),
+            floor_lsn: loaded.facts.floor_lsn,
+            next_lsn: loaded.facts.next_lsn,
+            config: Arc::new(LogConfig::default()),
+            topics: BTreeMap::new(),
+        };
+        for (id, record) in &loaded.logs {
+            recovery.next_lsn = recovery.next_lsn.max(record.applied_lsn + 1);
+            let partition = recovery.shared_name(&record.partition);
+            let state = LogState::from_record(Arc::clone(&recovery.config), record);
+            let log = Log::new(
+                *id,
+                partition,
+                record.topic_id,
+                Arc::clone(shared),
+                state,
+                record.start,
+                record.high_watermark,
+            );
+            recovery.by_id.insert(*id, Arc::new(log));
+        }
+        recovery
+    }
+
+    /// The partition with the topic's name shared with its other partitions.
+    fn shared_name(&mut self, partition: &TopicPartition) -> TopicPartition {
+        let topic = &partition.topic;
+        let shared = self.topics.entry(Arc::clone(topic)).or_insert_with(|| Arc::clone(topic));
+        TopicPartition { topic: Arc::clone(shared), partition: partition.partition }
+    }
+
+    /// Takes in all entries of both rings, in the order of their LSNs.
+    fn replay<'r>(
+        &mut self,
+        synced: &mut RingReader<'r>,
+        buffered: &mut RingReader<'r>,
+        report: &mut OpenReport,
+        background: &mut Background,
+    ) -> Result<(), StorageError> {
+        loop {
+            let reader = match (synced.peek_lsn()?, buffered.peek_lsn()?) {
+                (None, None) => return Ok(()),
+                (Some(a), Some(b)) if a < b => &mut *synced,
+                (Some(_), None) => &mut *synced,
+                _ => &mut *buffered,
+            };
+            let mut counted = 0;
+            let taken = reader.take_entry(|entry, payload| {
+                if entry.lsn <= self.floor_lsn {
+                    return Ok(());
+                }
+                counted = payload.len() as u64;
+                report.replayed_entries += 1;
+                self.take(entry, payload)
+            });
+            report.replayed_bytes += counted;
+            match taken {
+                Ok(()) => {}
+                Err(Refusal::Storage(error)) => return Err(error),
+                Err(Refusal::Entry(found)) => {
+                    return Err(reader.unreplayable("an entry that fits the log", found));
+                }
+            }
+            if self.shared.tail.dirty_bytes() > self.shared.tail.dirty_bytes_max() {
+                background.relieve(self.by_id.values())?;
+            }
+        }
+    }
+
+    fn take(&mut self, entry: EntryHeader, payload: &[u8]) -> Result<(), Refusal> {
+        if entry.kind == EntryKind::Create && !self.by_id.contains_key(&entry.log_id) {
+            self.create(entry, payload)?;
+        }
+        let Some(log) = self.by_id.get(&entry.log_id) else {
+            return Err(Refusal::Entry(format!("an entry of log {}, never made", entry.log_id)));
+        };
+        log.replay(entry, payload).map_err(Refusal::Entry)?;
+        if entry.kind == EntryKind::Delete {
+            let log = self.by_id.remove(&entry.log_id).expect("just found");
+            self.shared.forget(&log);
+            let path =
+                self.shared.rename_away(log.partition(), entry.log_id).map_err(Refusal::Storage)?;
+            let record = Record::Deleted { log_id: entry.log_id };
+            self.shared.doomed.lock().push(Doomed { record, path });
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, entry: EntryHeader, payload: &[u8]) -> Result<(), Refusal> {
+        let bad = || Refusal::Entry(format!("a creation in {} bytes", payload.len()));
+        let (topic_id, rest) = payload.split_first_chunk::<16>().ok_or_else(bad)?;
+        let (partition, topic) = rest.split_first_chunk::<4>().ok_or_else(bad)?;
+        let topic = std::str::from_utf8(topic).map_err(|_| bad())?;
+        let partition = TopicPartition::new(topic, i32::from_le_bytes(*partition));
+        let partition = self.shared_name(&partition);
+        let now_ms = self.shared.env.clock.wall_ms();
+        let state = LogState::new(Arc::clone(&self.config), Offset::ZERO, now_ms);
+        let log = Log::new(
+            entry.log_id,
+            partition,
+            Uuid(*topic_id),
+            Arc::clone(self.shared),
+            state,
+            Offset::ZERO,
+            Offset::ZERO,
+        );
+        self.by_id.insert(entry.log_id, Arc::new(log));
+        Ok(())
+    }
+
+    fn finish(self, report: &mut OpenReport) {
+        let mut logs = self.shared.logs.write();
+        report.logs = self.by_id.len();
+        for (id, log) in self.by_id {
+            logs.next_id = logs.next_id.max(id + 1);
+            logs.by_name.insert(log.partition().clone(), log);
+        }
+        drop(logs);
+        self.shared.journal_bytes_covered.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Why an entry was not taken in.
+enum Refusal {
+    /// It does not fit what is there.
+    Entry(String),
+    /// The disk.
+    Storage(StorageError),
+}

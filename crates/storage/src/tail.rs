@@ -1,0 +1,359 @@
+//! The newest bytes of each log, in memory: chunks, and the budget they live in.
+//!
+//! An append is copied into the last *chunk* of its log and stays there. From there the journal
+//! takes it, the segment writer writes it without another copy, and readers at the tail get slices
+//! of it. A chunk that is written to its segment is *clean* and stays until the budget wants its
+//! memory: the oldest clean one of the directory goes first.
+//!
+//! The memory of a chunk corresponds to a piece of its segment file that begins at a multiple of
+//! 4,096, so that a direct write can take it as it is:
+//!
+//! ```text
+//! segment file   … | 8192                     | 12288 …
+//! chunk n        …batch  batch|
+//! chunk n+1            |head  |batch batch batch|
+//!                      8192    = what chunk n has of this block, or a gap to be read from the file
+//! ```
+//!
+//! **Bounds.** [`Tail`] counts the memory of all chunks, the free ones that are kept for use
+//! included: at most `tail_bytes`, plus one chunk for each thread that appends at that moment. Of
+//! that, at most three quarters may be *dirty* (not yet in segments); beyond, appends are refused
+//! with backpressure. Slices that readers still hold keep the memory of an evicted chunk alive;
+//! that is bounded by what the connections have in flight.
+
+use crate::log::Log;
+use afluente_protocol::numbers::Offset;
+use afluente_protocol::records::BatchHeader;
+use afluente_stdx::append_buf::{ALIGNMENT, AppendBuf, AppendBufReader};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The smallest chunk: what a slow partition costs while its last records are in memory.
+pub(crate) const CHUNK_BYTES_MIN: usize = 4 << 10;
+/// The usual largest chunk; a batch that is larger gets one of its own size.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Bytes between two entries of a chunk's index, like `index.interval.bytes`.
+const INDEX_INTERVAL_BYTES: usize = 4 << 10;
+
+/// A run of batches in memory.
+pub(crate) struct Chunk {
+    pub(crate) id: u64,
+    buf: AppendBuf,
+    /// Which segment it is a piece of, by base offset.
+    pub(crate) segment: Offset,
+    /// Where in the segment file its first byte belongs.
+    pub(crate) position: u64,
+    /// Bytes at its beginning that belong to what came before.
+    pub(crate) head: usize,
+    /// Whether the head is here, or has to be read from the file before the block is written.
+    pub(crate) head_known: bool,
+    /// The base offset of its first batch, and the offset after its last.
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    /// Up to here its bytes are in the segment file.
+    pub(crate) written: usize,
+    /// Some of its batches: base offset and where it begins.
+    index: Vec<(Offset, u32)>,
+}
+
+impl Chunk {
+    /// An empty chunk for what comes at `position` of a segment. `head` is what the file has
+    /// before that in the same block, if it is known.
+    pub(crate) fn new(
+        id: u64,
+        mut buf: AppendBuf,
+        segment: Offset,
+        position: u64,
+        head: Option<&[u8]>,
+        base: Offset,
+    ) -> Self {
+        const BLANK: [u8; ALIGNMENT] = [0; ALIGNMENT];
+        let head_len = head_len(position);
+        buf.append(&[head.unwrap_or(&BLANK[..head_len])]);
+        assert_eq!(buf.len(), head_len, "the head fills the block up to the position");
+        Self {
+            id,
+            buf,
+            segment,
+            position: position - head_len as u64,
+            head: head_len,
+            head_known: head.is_some() || head_len == 0,
+            base,
+            end: base,
+            written: head_len,
+            index: Vec::new(),
+        }
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.buf.remaining()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buf.len()
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.written == self.buf.len()
+    }
+
+    pub(crate) fn reader(&self) -> AppendBufReader {
+        self.buf.reader()
+    }
+
+    /// Appends one batch, given in parts.
+    pub(crate) fn append(&mut self, header: &BatchHeader, parts: &[&[u8]]) {
+        let at = self.buf.len();
+        let base = header.base_offset;
+        if self.index.last().is_none_or(|(_, last)| at - *last as usize >= INDEX_INTERVAL_BYTES) {
+            let at = u32::try_from(at).expect("a chunk is far below 4 GiB");
+            self.index.push((base, at));
+        }
+        self.buf.append(parts);
+        self.end = header.next_offset();
+    }
+
+    /// Where the batch begins that holds `offset`, or the next one if none does.
+    pub(crate) fn find(&self, offset: Offset) -> usize {
+        let after = self.index.partition_point(|(base, _)| *base <= offset);
+        let mut at = after.checked_sub(1).map_or(self.head, |entry| self.index[entry].1 as usize);
+        let bytes = self.buf.reader();
+        let bytes = bytes.get(0..self.len());
+        while at < bytes.len() {
+            let header = header_at(bytes, at);
+            if header.last_offset() >= offset {
+                break;
+            }
+            at += header.size_bytes();
+        }
+        at
+    }
+
+    /// How far from `start`, where a batch begins, whole batches reach without passing `bytes_max`
+    /// or `end`. With `at_least_one`, the first batch counts whatever its size.
+    pub(crate) fn extent(
+        &self,
+        start: usize,
+        bytes_max: usize,
+        end: Offset,
+        at_least_one: bool,
+    ) -> (Range<usize>, Offset) {
+        let len = self.len();
+        if self.end <= end && len - start <= bytes_max {
+            return (start..len, self.end);
+        }
+        let bytes = self.buf.reader();
+        let bytes = bytes.get(0..len);
+        let (mut at, mut next_offset) = (start, Offset(-1));
+        while at < len {
+            let header = header_at(bytes, at);
+            let after = at + header.size_bytes();
+            let too_much = after - start > bytes_max && !(at_least_one && at == start);
+            if header.next_offset() > end || too_much {
+                break;
+            }
+            (at, next_offset) = (after, header.next_offset());
+        }
+        (start..at, next_offset)
+    }
+
+    /// The bytes of its last, unfinished block: the head of the chunk that follows.
+    pub(crate) fn last_block(&self) -> Option<AppendBufReader> {
+        // A block that begins in this chunk's own unknown head is not known either.
+        let start = self.len() - self.len() % ALIGNMENT;
+        (self.head_known || start >= ALIGNMENT).then(|| self.buf.reader())
+    }
+}
+
+/// Bytes of the block that `position` lies in, before it.
+pub(crate) fn head_len(position: u64) -> usize {
+    usize::try_from(position % ALIGNMENT as u64).expect("below the alignment")
+}
+
+fn header_at(bytes: &[u8], at: usize) -> BatchHeader {
+    BatchHeader::parse(&bytes[at..]).expect("only whole batches are put into chunks")
+}
+
+/// The memory of all chunks of a directory.
+pub(crate) struct Tail {
+    bytes_max: u64,
+    /// The usual largest chunk.
+    pub(crate) chunk_bytes_max: usize,
+    dirty_bytes_max: u64,
+    /// Memory of all chunks, those in `spare` included.
+    used: AtomicU64,
+    /// Bytes appended and not yet written to segments.
+    dirty: AtomicU64,
+    /// Chunks that were clean when they were put here, oldest first.
+    clean: Mutex<VecDeque<(Weak<Log>, u64)>>,
+    spare: Mutex<Spare>,
+    next_chunk_id: AtomicU64,
+}
+
+/// Chunks that nobody uses, one list for each size: 4 KiB, 8 KiB, … 1 MiB.
+#[derive(Default)]
+struct Spare {
+    by_class: [Vec<AppendBuf>; CLASS_COUNT],
+    bytes: u64,
+}
+
+const CLASS_COUNT: usize = (CHUNK_BYTES_MAX / CHUNK_BYTES_MIN).ilog2() as usize + 1;
+
+impl Tail {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        // Some dozens of busy logs should find room for a chunk each.
+        let largest = usize::try_from(bytes_max / 64).unwrap_or(CHUNK_BYTES_MAX);
+        let chunk_bytes_max = (1 << largest.max(1).ilog2()).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        Self {
+            bytes_max,
+            chunk_bytes_max,
+            dirty_bytes_max: bytes_max / 4 * 3,
+            used: AtomicU64::new(0),
+            dirty: AtomicU64::new(0),
+            clean: Mutex::default(),
+            spare: Mutex::default(),
+            next_chunk_id: AtomicU64::new(1),
+        }
+    }
+
+    /// Makes room for `bytes` more in a chunk of `chunk_bytes`, by evicting clean chunks; false if
+    /// there is none. To be called with no log locked.
+    pub(crate) fn make_room(&self, bytes: usize, chunk_bytes: usize) -> bool {
+        let rounded_bytes = rounded(chunk_bytes.max(bytes)) as u64;
+        if self.dirty.load(Ordering::Relaxed) + bytes as u64 > self.dirty_bytes_max {
+            return false;
+        }
+        while self.used.load(Ordering::Relaxed) + rounded_bytes > self.bytes_max {
+            let other = {
+                let mut spare = self.spare.lock();
+                if class_of(rounded(chunk_bytes.max(bytes)))
+                    .is_some_and(|class| !spare.by_class[class].is_empty())
+                {
+                    return true;
+                }
+                spare.pop_any()
+            };
+            if let Some(other) = other {
+                self.used.fetch_sub(other.capacity() as u64, Ordering::Relaxed);
+                continue;
+            }
+            if !self.evict_one() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Memory for a chunk of at least `bytes`.
+    pub(crate) fn take(&self, bytes: usize) -> AppendBuf {
+        let bytes = rounded(bytes);
+        if let Some(class) = class_of(bytes)
+            && let Some(buf) = self.spare.lock().pop(class)
+        {
+            return buf;
+        }
+        self.used.fetch_add(bytes as u64, Ordering::Relaxed);
+        AppendBuf::with_capacity(bytes)
+    }
+
+    /// Gives back a chunk that left its log.
+    pub(crate) fn give_back(&self, chunk: Chunk) {
+        let capacity = chunk.capacity() as u64;
+        let recycled = class_of(chunk.capacity()).and_then(|_| chunk.buf.recycle());
+        let mut spare = self.spare.lock();
+        match recycled {
+            Some(buf) if spare.bytes + capacity <= self.bytes_max / 8 => spare.push(buf),
+            _ => {
+                self.used.fetch_sub(capacity, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A chunk was written to its segment as far as it goes: it may be evicted from now on.
+    pub(crate) fn now_clean(&self, log: Weak<Log>, chunk_id: u64) {
+        self.clean.lock().push_back((log, chunk_id));
+    }
+
+    pub(crate) fn next_chunk_id(&self) -> u64 {
+        self.next_chunk_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_dirty(&self, bytes: u64) {
+        self.dirty.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_dirty(&self, bytes: u64) {
+        self.dirty.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn dirty_bytes_max(&self) -> u64 {
+        self.dirty_bytes_max
+    }
+
+    /// Whether so much of the memory is in use that writing is due, dirty bytes or not: many logs
+    /// with little in each fill it too.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.used_bytes() > self.bytes_max / 8 * 7 && self.clean.lock().is_empty()
+    }
+
+    /// Evicts the oldest clean chunk; false if there is none.
+    fn evict_one(&self) -> bool {
+        loop {
+            let Some((log, chunk_id)) = self.clean.lock().pop_front() else { return false };
+            // A log that is gone took its chunks along; a chunk may be dirty again, or gone.
+            let Some(chunk) = log.upgrade().and_then(|log| log.evict_chunk(chunk_id)) else {
+                continue;
+            };
+            self.give_back(chunk);
+            return true;
+        }
+    }
+}
+
+impl Spare {
+    fn push(&mut self, buf: AppendBuf) {
+        let class = class_of(buf.capacity()).expect("only usual sizes are kept");
+        self.bytes += buf.capacity() as u64;
+        self.by_class[class].push(buf);
+    }
+
+    fn pop(&mut self, class: usize) -> Option<AppendBuf> {
+        let buf = self.by_class[class].pop()?;
+        self.bytes -= buf.capacity() as u64;
+        Some(buf)
+    }
+
+    fn pop_any(&mut self) -> Option<AppendBuf> {
+        (0..CLASS_COUNT).rev().find_map(|class| self.pop(class))
+    }
+}
+
+/// The size of the chunk that is made for this many bytes.
+fn rounded(bytes: usize) -> usize {
+    if bytes <= CHUNK_BYTES_MAX {
+        bytes.max(CHUNK_BYTES_MIN).next_power_of_two()
+    } else {
+        bytes.next_multiple_of(ALIGNMENT)
+    }
+}
+
+fn class_of(capacity: usize) -> Option<usize> {
+    let usual =
+        (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&capacity) && capacity.is_power_of_two();
+    usual.then(|| (capacity / CHUNK_BYTES_MIN).ilog2() as usize)
+}

@@ -1,0 +1,5 @@
+//! Tests of the storage engine through its public interface, on a simulated machine.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod basics;
+mod world;

@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctests", slow: true, run: doctests },
     Step { name: "docs", slow: true, run: docs },
     Step { name: "default features", slow: true, run: default_features },
+    Step { name: "fuzz targets", slow: true, run: fuzz_targets },
 ];
 
 /// What came of a step.
@@ -206,6 +207,16 @@ fn docs() -> Result<Outcome> {
 /// What ships is built without the features that the tests switch on.
 fn default_features() -> Result<Outcome> {
     check(crate::cargo().args(["clippy", "--workspace", "--quiet", "--", "--deny", "warnings"]))
+}
+
+/// A workspace of their own, which would rot unseen. Without the fuzzer itself, which needs a
+/// nightly compiler and one for C++.
+fn fuzz_targets() -> Result<Outcome> {
+    check(
+        crate::cargo()
+            .args(["check", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"])
+            .args(["--locked", "--quiet"]),
+    )
 }
 
 /// Runs a command that is right or wrong, and says what it has to say by itself.

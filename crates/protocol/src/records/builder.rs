@@ -250,9 +250,7 @@ impl BatchBuilder {
     pub fn finish(mut self, compressor: &mut Compressor) -> Result<Bytes, RecordsError> {
         if self.options.compression != Compression::None {
             let section = &self.buffer[BATCH_HEADER_BYTES..];
-            let mut compressed = vec![0; BATCH_HEADER_BYTES];
-            compressor.compress(self.options.compression, section, &mut compressed);
-            self.buffer = compressed;
+            self.buffer = compressed_section(self.options.compression, section, compressor);
         }
         let last_offset = self.last_offset.unwrap_or(self.options.base_offset);
         let options = &self.options;
@@ -347,8 +345,7 @@ pub fn recompress(
     decompressor: &mut Decompressor,
 ) -> Result<Bytes, RecordsError> {
     let section = batch.uncompressed(decompressor, bytes_max)?;
-    let mut out = vec![0; BATCH_HEADER_BYTES];
-    compressor.compress(compression, &section, &mut out);
+    let mut out = compressed_section(compression, &section, compressor);
     let mut header = *batch.header();
     header.attributes = header.attributes.with_codec(compression.codec());
     header.set_section(&out[BATCH_HEADER_BYTES..])?;
@@ -366,6 +363,19 @@ pub fn emptied(original: &BatchHeader) -> [u8; BATCH_HEADER_BYTES] {
     header.record_count = 0;
     header.set_section(&[]).expect("an empty section is not too large");
     header.encode()
+}
+
+/// Space for a header, and `section` compressed behind it.
+fn compressed_section(
+    compression: Compression,
+    section: &[u8],
+    compressor: &mut Compressor,
+) -> Vec<u8> {
+    let mut out = vec![0; BATCH_HEADER_BYTES];
+    compressor.compress(compression, section, &mut out);
+    // The codecs ask for space for the worst case; a batch may live long.
+    out.shrink_to_fit();
+    out
 }
 
 fn body_bytes<'h>(

@@ -119,9 +119,10 @@ impl RecordsError {
             | Self::LengthBelowMinimum { .. }
             | Self::UnknownMagic(_)
             | Self::CrcMismatch { .. } => ErrorCode::CorruptMessage,
-            Self::LegacyFormat(_) => ErrorCode::UnsupportedForMessageFormat,
             Self::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
-            Self::Negative { .. }
+            // Kafka 4 says so too, although there is UNSUPPORTED_FOR_MESSAGE_FORMAT.
+            Self::LegacyFormat(_)
+            | Self::Negative { .. }
             | Self::OffsetOverflow { .. }
             | Self::Undecodable { .. }
             | Self::BadRecord { .. }

@@ -28,6 +28,9 @@ pub(super) const LENGTH_OVERHEAD_BYTES: usize = 12;
 const LENGTH_MIN: i32 = 49;
 const _: () = assert!(LENGTH_MIN as usize == BATCH_HEADER_BYTES - LENGTH_OVERHEAD_BYTES);
 
+/// The length field of a v0 message without key and value, the smallest there ever was.
+pub(super) const LEGACY_LENGTH_MIN: i32 = 14;
+
 const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 pub(super) const MAGIC_AT: usize = 16;
@@ -85,20 +88,26 @@ impl BatchHeader {
     /// [`RecordsError::LengthBelowMinimum`] if the length field cannot be right.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordsError> {
-        // A message of format v0 or v1 may be shorter than 61 bytes, so the magic comes first.
-        match bytes.get(MAGIC_AT).map(|magic| i8::from_be_bytes([*magic])) {
-            Some(MAGIC_V2) => {}
-            Some(magic @ (0 | 1)) => return Err(RecordsError::LegacyFormat(magic)),
-            Some(magic) => return Err(RecordsError::UnknownMagic(magic)),
-            None => return Err(RecordsError::header_cut_short(bytes.len())),
+        // A message of format v0 or v1 may be shorter than 61 bytes, so the magic comes first; and
+        // zeros, which a file may end with, are no message of any format.
+        let Some(start) = bytes.first_chunk::<{ MAGIC_AT + 1 }>() else {
+            return Err(RecordsError::header_cut_short(bytes.len()));
+        };
+        let length = i32::from_be_bytes(field(start, LENGTH_AT));
+        let minimum = match i8::from_be_bytes(field(start, MAGIC_AT)) {
+            MAGIC_V2 => LENGTH_MIN,
+            magic @ (0 | 1) if length >= LEGACY_LENGTH_MIN => {
+                return Err(RecordsError::LegacyFormat(magic));
+            }
+            0 | 1 => LEGACY_LENGTH_MIN,
+            magic => return Err(RecordsError::UnknownMagic(magic)),
+        };
+        if length < minimum {
+            return Err(RecordsError::LengthBelowMinimum { length, minimum });
         }
         let Some(raw) = bytes.first_chunk::<BATCH_HEADER_BYTES>() else {
             return Err(RecordsError::header_cut_short(bytes.len()));
         };
-        let length = i32::from_be_bytes(field(raw, LENGTH_AT));
-        if length < LENGTH_MIN {
-            return Err(RecordsError::LengthBelowMinimum { length, minimum: LENGTH_MIN });
-        }
         Ok(Self {
             base_offset: Offset(i64::from_be_bytes(field(raw, 0))),
             length,
@@ -420,7 +429,7 @@ pub enum TimestampType {
 }
 
 #[inline]
-fn field<const N: usize>(raw: &[u8; BATCH_HEADER_BYTES], at: usize) -> [u8; N] {
+fn field<const N: usize>(raw: &[u8], at: usize) -> [u8; N] {
     *raw[at..].first_chunk().expect("every field lies inside the header")
 }
 
@@ -468,7 +477,7 @@ mod tests {
     fn every_other_magic_is_refused_by_name() {
         for magic in (i8::MIN..=i8::MAX).filter(|magic| *magic != 2) {
             let mut raw = distinct();
-            raw[MAGIC_AT] = magic as u8;
+            raw[MAGIC_AT] = magic.cast_unsigned();
             let expected = Err(match magic {
                 0 | 1 => RecordsError::LegacyFormat(magic),
                 _ => RecordsError::UnknownMagic(magic),
@@ -484,6 +493,14 @@ mod tests {
             let mut raw = distinct();
             raw[8..12].copy_from_slice(&length.to_be_bytes());
             assert_eq!(BatchHeader::parse(&raw).is_ok(), fine, "length {length}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_message_of_an_old_format() {
+        for available in 17..100 {
+            let error = BatchHeader::parse(&[0; 100][..available]).unwrap_err();
+            assert_eq!(error, RecordsError::LengthBelowMinimum { length: 0, minimum: 14 });
         }
     }
 

@@ -18,14 +18,13 @@ use flate2::Crc;
 
 use super::{
     Attributes, CodecId, Decompressor, Headers, NO_TIMESTAMP, RecordView, RecordsError,
-    TimestampType, header::MAGIC_AT,
+    TimestampType,
+    header::{LEGACY_LENGTH_MIN, MAGIC_AT},
 };
 use crate::numbers::Offset;
 
 /// Bytes in front of what the size field counts.
 const SIZE_OVERHEAD_BYTES: usize = 12;
-/// The size field of a v0 message with a null key and a null value.
-const SIZE_MIN: i32 = 14;
 
 /// One message of format v0 or v1, a wrapper or not, borrowed from the buffer it lies in.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +57,12 @@ impl<'a> LegacyMessage<'a> {
             return Err(cut_short(SIZE_OVERHEAD_BYTES));
         };
         let size = i32::from_be_bytes(size);
-        let Some(size_bytes) = usize::try_from(size).ok().filter(|_| size >= SIZE_MIN) else {
-            return Err(RecordsError::LengthBelowMinimum { length: size, minimum: SIZE_MIN });
+        let Some(size_bytes) = usize::try_from(size).ok().filter(|_| size >= LEGACY_LENGTH_MIN)
+        else {
+            return Err(RecordsError::LengthBelowMinimum {
+                length: size,
+                minimum: LEGACY_LENGTH_MIN,
+            });
         };
         let whole = SIZE_OVERHEAD_BYTES + size_bytes;
         let bytes = bytes.get(..whole).ok_or_else(|| cut_short(whole))?;

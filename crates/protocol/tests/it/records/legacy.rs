@@ -145,7 +145,7 @@ fn on_the_wire_old_formats_are_refused() {
         let bytes = message(0, 0, timestamp, None, Some(&[0; 100]));
         let error = Batch::parse(&bytes).unwrap_err();
         assert_eq!(error, RecordsError::LegacyFormat(i8::from(timestamp.is_some())));
-        assert_eq!(error.code(), ErrorCode::UnsupportedForMessageFormat);
+        assert_eq!(error.code(), ErrorCode::InvalidRecord);
     }
     let batch = super::sample::small(CodecId::None);
     let error = LegacyMessage::parse(&batch).unwrap_err();

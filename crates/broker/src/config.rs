@@ -129,6 +129,13 @@ impl Config {
             .unwrap_or_else(|| Given { value: key.default_value(), source: Source::Default })
     }
 
+    /// What somebody gave for a key, as text; `None` where the default is in force, and for a key
+    /// that the table does not have.
+    #[must_use]
+    pub fn given_text(&self, name: &str) -> Option<String> {
+        self.values.get(name).map(|given| given.value.to_string())
+    }
+
     /// Keys that are not in the table, with their texts, sorted.
     pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         self.others.iter().map(|(name, text)| (name.as_str(), text.as_str()))

@@ -2,6 +2,9 @@
 
 use crate::logging;
 use afluente_broker::config::{Config, Inputs, Notice, Settings, render};
+use afluente_broker::server::Server;
+use afluente_env::Env;
+use afluente_env::tasks::{self, Cores};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;
@@ -36,7 +39,32 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     }
     logging::start();
     tell(&notices);
-    bail!("nothing serves {} yet", settings.network.listeners[0].bind)
+    let settings = with_log_dir(settings)?;
+    let cores = Cores::start(0).context("could not start the runtimes")?;
+    let env = Env { tasks: cores.tasks(), ..Env::real() };
+    cores.block_on(async move {
+        let server = Server::start(env, config, settings).await?;
+        tasks::stop_signal().await.context("could not listen for signals")?;
+        tracing::info!("stopping");
+        server.stop().await.context("the data was not closed well")?;
+        tracing::info!("stopped");
+        anyhow::Ok(())
+    })
+}
+
+/// Puts the data where programs of this user keep theirs, when nobody says where.
+#[allow(clippy::disallowed_methods, reason = "where a user's data goes is told by the environment")]
+fn with_log_dir(mut settings: Settings) -> anyhow::Result<Settings> {
+    if settings.log.dirs.is_empty() {
+        let data_home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        let base = data_home
+            .filter(|dir| dir.is_absolute())
+            .or(home)
+            .context("nobody says where to keep the data: give --data-dir DIR, or set HOME")?;
+        settings.log.dirs.push(base.join("afluente"));
+    }
+    Ok(settings)
 }
 
 fn tell(notices: &[Notice]) {

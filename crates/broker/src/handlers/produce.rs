@@ -1,0 +1,224 @@
+//! Produce (0), versions 3 to 13. KIP-98 (idempotence), KIP-516 (topic ids), KIP-951 (leader hints,
+//! which a single node never has to give).
+//!
+//! The records stay slices of the request until the log copies them. The answer waits until all
+//! that was appended is durable; with acks=0 there is none, and an error closes the connection.
+//! `acks=1` and `acks=all` are the same here: one replica is all there are. Not done:
+//! authorization.
+
+use crate::broker::Broker;
+use crate::connection::Pending;
+use crate::dispatch::{self, CloseReason, Outcome, RequestContext};
+use crate::partition::Partition;
+use crate::topics::is_internal;
+use crate::waiting::{AckOutcome, AckWait};
+use afluente_env::clock::Moment;
+use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::messages::produce_request::{ProduceRequest, TopicProduceData};
+use afluente_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use afluente_protocol::reader::Reader;
+use afluente_storage::validate::RecordFault;
+use afluente_storage::{AppendError, AppendOptions, Appended};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Kafka's own tools may write to internal topics under this client id.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// What is true of all partitions of a request.
+struct Produce<'a> {
+    broker: &'a Arc<Broker>,
+    is_admin: bool,
+    acks: i16,
+    now_ms: i64,
+    give_up: Moment,
+    wait: Arc<AckWait>,
+}
+
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext<'_>,
+    mut reader: Reader,
+) -> Outcome {
+    let size = reader.remaining();
+    let request: ProduceRequest = match context.decode(&mut reader) {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    drop(reader);
+    let produce = Produce {
+        broker,
+        is_admin: context.client_id.as_deref() == Some(ADMIN_CLIENT_ID),
+        acks: request.acks,
+        now_ms: broker.env.clock.wall_ms(),
+        give_up: context.received
+            + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)),
+        wait: AckWait::new(),
+    };
+    let mut response = ProduceResponse::default();
+    response.responses.reserve_exact(request.topic_data.len());
+    for topic in request.topic_data {
+        response.responses.push(produce.topic(topic).await);
+    }
+    if request.acks == 0 {
+        return match first_error(&response) {
+            None => Outcome::Nothing,
+            Some(error) => Outcome::Close(CloseReason::UnansweredProduce(error)),
+        };
+    }
+    if produce.wait.is_over() {
+        return match context.encode(&response) {
+            Ok(answer) => Outcome::Answer(answer),
+            Err(reason) => Outcome::Close(reason),
+        };
+    }
+    let (key, version, correlation_id) = (context.key, context.version, context.correlation_id);
+    let (broker, received) = (Arc::clone(broker), context.received);
+    let finish = move |outcome: AckOutcome| {
+        if outcome == AckOutcome::Failed {
+            fail_all(&mut response);
+        }
+        broker.metrics.request(key, broker.env.clock.now().saturating_since(received), size);
+        dispatch::encode(&response, key, version, correlation_id)
+    };
+    Outcome::Later(Pending { wait: produce.wait, finish: Box::new(finish) })
+}
+
+impl Produce<'_> {
+    async fn topic(&self, data: TopicProduceData) -> TopicProduceResponse {
+        let topic = self.broker.topics.resolve(&data.name, &data.topic_id);
+        let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+        for part in data.partition_data {
+            let records = part.records.map(|records| records.into_bytes()).unwrap_or_default();
+            let partition = topic.as_ref().map_err(|code| *code).and_then(|topic| {
+                if is_internal(&topic.name) && !self.is_admin {
+                    return Err(ErrorCode::InvalidTopicException);
+                }
+                topic.partition(part.index).ok_or(ErrorCode::UnknownTopicOrPartition)
+            });
+            partition_responses.push(match partition {
+                Ok(partition) => self.partition(partition, part.index, records).await,
+                Err(code) => refused(part.index, code, None),
+            });
+        }
+        TopicProduceResponse { name: data.name, topic_id: data.topic_id, partition_responses }
+    }
+
+    async fn partition(
+        &self,
+        partition: &Arc<Partition>,
+        index: i32,
+        records: Bytes,
+    ) -> PartitionProduceResponse {
+        if !matches!(self.acks, -1..=1) {
+            return refused(index, ErrorCode::InvalidRequiredAcks, None);
+        }
+        if self.acks == -1 && partition.log().config().min_insync_replicas > 1 {
+            return refused(index, ErrorCode::NotEnoughReplicas, None);
+        }
+        let size = records.len() as u64;
+        let metrics = &self.broker.metrics;
+        match self.append(partition, records).await {
+            Ok(appended) => {
+                metrics.produced_bytes.add(size);
+                metrics.produced_batches.add(1);
+                accepted(index, &appended)
+            }
+            Err(error) => {
+                metrics.produce_errors.add(1);
+                tracing::debug!(
+                    topic = %partition.log().partition().topic, partition = index, %error,
+                    "produce refused"
+                );
+                PartitionProduceResponse {
+                    record_errors: faults(&error),
+                    ..refused(index, error.code(), told(&error))
+                }
+            }
+        }
+    }
+
+    /// Appends; while the disk is behind, waits for room as long as the client would.
+    async fn append(
+        &self,
+        partition: &Arc<Partition>,
+        records: Bytes,
+    ) -> Result<Appended, AppendError> {
+        let options = AppendOptions::client(partition.leader_epoch(), self.now_ms);
+        loop {
+            // Asked for before the attempt: room that comes in between is not missed.
+            let mut room = std::pin::pin!(self.broker.room.notified());
+            room.as_mut().enable();
+            match partition.append(records.clone(), options, &self.wait) {
+                Err(AppendError::Backpressure) => {
+                    tokio::select! {
+                        () = room => {}
+                        () = self.broker.env.clock.sleep_until(self.give_up) => {
+                            return Err(AppendError::Backpressure);
+                        }
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: ErrorCode::None.code(),
+        base_offset: appended.base_offset.0,
+        log_append_time_ms: appended.log_append_time_ms.unwrap_or(-1),
+        log_start_offset: appended.start_offset.0,
+        ..Default::default()
+    }
+}
+
+fn refused(index: i32, code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        error_code: code.code(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        error_message: message,
+        ..Default::default()
+    }
+}
+
+/// What a producer is told in words: what is wrong with its records.
+fn told(error: &AppendError) -> Option<String> {
+    matches!(error, AppendError::Invalid(_)).then(|| error.to_string())
+}
+
+/// Which records of the batch are at fault, where it is single ones (KIP-467).
+fn faults(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
+    let AppendError::Invalid(invalid) = error else { return Vec::new() };
+    let fault = |fault: &RecordFault| BatchIndexAndErrorMessage {
+        batch_index: fault.index,
+        batch_index_error_message: Some(fault.message.clone()),
+    };
+    invalid.record_faults().iter().map(fault).collect()
+}
+
+fn first_error(response: &ProduceResponse) -> Option<String> {
+    response.responses.iter().find_map(|topic| {
+        let bad = topic.partition_responses.iter().find(|partition| partition.error_code != 0)?;
+        let code = ErrorCode::from_i16(bad.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        Some(format!("{}-{}: {code}", topic.name, bad.index))
+    })
+}
+
+fn fail_all(response: &mut ProduceResponse) {
+    for topic in &mut response.responses {
+        for partition in &mut topic.partition_responses {
+            if partition.error_code == ErrorCode::None.code() {
+                *partition = refused(partition.index, ErrorCode::KafkaStorageError, None);
+            }
+        }
+    }
+}

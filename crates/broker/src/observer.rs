@@ -1,0 +1,44 @@
+//! What the log directory tells, from its own threads: passed on, without ever blocking it.
+
+use crate::topics::Topics;
+use afluente_storage::{Advance, LogObserver, StorageError};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Listens to a log directory.
+pub(crate) struct Observer {
+    topics: Arc<Topics>,
+    room: Arc<Notify>,
+}
+
+impl Observer {
+    pub(crate) fn new(topics: Arc<Topics>, room: Arc<Notify>) -> Self {
+        Self { topics, room }
+    }
+}
+
+impl LogObserver for Observer {
+    fn advanced(&self, advances: &[Advance]) {
+        for advance in advances {
+            let of = advance.log.partition();
+            // A partition that is being made or deleted has nobody who waits.
+            if let Some(partition) = self.topics.partition(&of.topic, of.partition) {
+                partition.advanced(advance.durable_end);
+            }
+        }
+    }
+
+    fn room(&self) {
+        self.room.notify_waiters();
+    }
+
+    fn dir_offline(&self, reason: &StorageError) {
+        tracing::error!(error = %reason, "the log directory is offline");
+        for topic in self.topics.all() {
+            for partition in &topic.partitions {
+                partition.waiting().failed();
+            }
+        }
+        self.room.notify_waiters();
+    }
+}

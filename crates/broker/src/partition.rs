@@ -1,0 +1,126 @@
+//! A partition that this broker leads: its log, its leader epoch, and those who wait for it.
+//!
+//! All calls into the storage engine that handlers cause go through here.
+
+mod timestamps;
+
+pub use timestamps::{TimestampFound, TimestampQuery};
+
+use crate::waiting::{AckWait, WaitList};
+use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::numbers::{LeaderEpoch, Offset};
+use afluente_storage::{
+    AppendError, AppendOptions, Appended, Log, ReadData, ReadError, ReadOutcome, ReadRequest,
+};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use tokio::sync::oneshot;
+
+/// One partition.
+pub struct Partition {
+    index: i32,
+    log: Arc<Log>,
+    leader_epoch: AtomicI32,
+    waiting: WaitList,
+}
+
+impl Partition {
+    /// A partition on its log, led by this broker since `leader_epoch`.
+    #[must_use]
+    pub fn new(index: i32, log: Arc<Log>, leader_epoch: LeaderEpoch) -> Arc<Self> {
+        let leader_epoch = AtomicI32::new(leader_epoch.0);
+        Arc::new(Self { index, log, leader_epoch, waiting: WaitList::default() })
+    }
+
+    /// Its index in the topic.
+    #[must_use]
+    pub fn index(&self) -> i32 {
+        self.index
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Since which epoch this broker leads it.
+    #[must_use]
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// The epoch of the first record that is there, if it is known.
+    #[must_use]
+    pub fn first_epoch(&self) -> Option<LeaderEpoch> {
+        // Every epoch ends where the next begins: the first one that ends after the log's start
+        // is that of the first record.
+        (0..=self.leader_epoch().0).map(LeaderEpoch).find(|epoch| {
+            self.log
+                .offset_for_leader_epoch(*epoch)
+                .is_some_and(|(found, end)| found == *epoch && end > self.log.start_offset())
+        })
+    }
+
+    /// Those who wait for it.
+    #[must_use]
+    pub fn waiting(&self) -> &WaitList {
+        &self.waiting
+    }
+
+    /// Whether a client that believes in leader epoch `believed` may go on.
+    ///
+    /// # Errors
+    /// The client's metadata is old, or newer than ours.
+    pub fn check_leader_epoch(&self, believed: i32) -> Result<(), ErrorCode> {
+        let ours = self.leader_epoch().0;
+        match believed {
+            _ if believed < 0 || believed == ours => Ok(()),
+            _ if believed < ours => Err(ErrorCode::FencedLeaderEpoch),
+            _ => Err(ErrorCode::UnknownLeaderEpoch),
+        }
+    }
+
+    /// Appends batches; they may be acknowledged once `wait` is over.
+    ///
+    /// # Errors
+    /// What the log says of them.
+    pub fn append(
+        &self,
+        batches: Bytes,
+        options: AppendOptions,
+        wait: &Arc<AckWait>,
+    ) -> Result<Appended, AppendError> {
+        let appended = self.log.append(batches, &options)?;
+        if self.log.durable_end() >= appended.end {
+            // Durable at once: nobody else will tell those who wait.
+            self.advanced(self.log.durable_end());
+        } else {
+            self.waiting.wait_for_durable(appended.end, || self.log.durable_end(), wait);
+        }
+        Ok(appended)
+    }
+
+    /// Takes note that records up to `durable_end` are safe, and may be seen.
+    pub fn advanced(&self, durable_end: Offset) {
+        self.log.set_high_watermark(durable_end);
+        self.waiting.advanced(durable_end);
+    }
+
+    /// Reads from memory at once, or from the disk on its own threads.
+    ///
+    /// # Errors
+    /// The offset is outside of the log, or the disk failed.
+    pub async fn read(&self, request: ReadRequest) -> Result<ReadData, ReadError> {
+        match self.log.read(request)? {
+            ReadOutcome::Data(data) => Ok(data),
+            ReadOutcome::Cold(cold) => {
+                let (sender, receiver) = oneshot::channel();
+                // Nobody listens any more when the client is gone.
+                self.log.read_cold(cold, move |read| drop(sender.send(read)));
+                receiver.await.unwrap_or(Err(ReadError::Deleted))
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Limits on connections and memory, and stopping.
+
+use crate::support::{TestBroker, batch, connect, fetch_request, produce_request, run};
+use afluente_protocol::messages::fetch_request::FetchRequest;
+use afluente_protocol::messages::produce_request::ProduceRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[test]
+fn connections_beyond_a_limit_are_closed_and_room_comes_back() {
+    run(async {
+        let broker = TestBroker::start(&[("max.connections.per.ip", "2")]).await;
+        let (mut first, mut second) = (broker.connect().await, broker.connect().await);
+        assert!(first.is_served().await && second.is_served().await);
+        assert!(!broker.connect().await.is_served().await);
+        drop(first);
+        // The broker sees the end of the first connection when it gets to it.
+        while broker.server.broker().metrics.connections.get() > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(broker.connect().await.is_served().await);
+    });
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_one_in_use_is_not() {
+    run(async {
+        let broker = TestBroker::start(&[("connections.max.idle.ms", "200")]).await;
+        let mut idle = broker.connect().await;
+        assert!(idle.is_served().await);
+        let mut waiting = broker.with_topic(1).await;
+        // A fetch that waits is in use, however long.
+        let id = waiting.send(&fetch_request(&[(0, 0)], 500), 12).await;
+        assert_eq!(idle.frame().await, None);
+        waiting.receive::<FetchRequest>(12, id).await;
+    });
+}
+
+#[test]
+fn large_requests_wait_for_memory_and_small_ones_pass() {
+    run(async {
+        let overrides =
+            [("queued.max.request.bytes", "300000"), ("socket.request.max.bytes", "300000")];
+        let broker = TestBroker::start(&overrides).await;
+        let mut bystander = broker.with_topic(1).await;
+        // Two requests of 250,000 bytes, of which the first stops in the middle.
+        let announced = 250_000_i32.to_be_bytes();
+        let mut greedy = connect(broker.address()).await;
+        greedy.write_all(&announced).await.unwrap();
+        greedy.write_all(&vec![0; 100_000]).await.unwrap();
+        while broker.server.broker().memory.used_bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut second = broker.connect().await;
+        let request = produce_request(0, batch(1, 240_000), -1);
+        let id = second.send(&request, 9).await;
+        while broker.server.broker().memory.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(bystander.is_served().await, "small requests do not wait");
+        drop(greedy);
+        second.receive::<ProduceRequest>(9, id).await;
+        assert_eq!(broker.server.broker().memory.used_bytes(), 0);
+    });
+}
+
+#[test]
+fn stopping_answers_what_is_in_flight() {
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut client = broker.with_topic(1).await;
+        let id = client.send(&fetch_request(&[(0, 0)], i32::MAX), 12).await;
+        let mut other = broker.connect().await;
+        assert!(other.is_served().await);
+        broker.server.stop().await.unwrap();
+        client.receive::<FetchRequest>(12, id).await;
+        assert_eq!(client.frame().await, None);
+        assert_eq!(other.frame().await, None);
+    });
+}
+
+#[test]
+fn metrics_and_health_are_served_over_http() {
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut client = broker.with_topic(3).await;
+        client.produce(0, batch(1, 10)).await;
+        let get = async |path: &str| {
+            let mut stream = connect(broker.server.http_address().unwrap()).await;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let metrics = get("/metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"));
+        assert!(metrics.contains("\nafluente_partitions 3\n"));
+        assert!(metrics.contains("\nafluente_request_seconds_count{api=\"Produce\"} 1\n"));
+        assert!(get("/healthz").await.ends_with("\r\n\r\nok\n"));
+        assert!(get("/readyz").await.ends_with("\r\n\r\nok\n"));
+        assert!(get("/else").await.starts_with("HTTP/1.1 404 "));
+    });
+}

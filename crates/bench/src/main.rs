@@ -22,6 +22,7 @@ mod limits;
 mod measure;
 mod records;
 mod validate;
+mod world;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what it costs to check what producers send",
         options: validate::OPTIONS,
         run: validate::run,
+    },
+    Subcommand {
+        name: "env",
+        about: "what our own door to the world costs: clock, doorbells, connections",
+        options: world::OPTIONS,
+        run: world::run,
     },
 ];
 

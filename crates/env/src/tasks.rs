@@ -1,7 +1,7 @@
 //! Async tasks: what waits for sockets and time.
 //!
-//! A server runs them on [`Cores`]: one single-threaded runtime a core, so that a connection stays
-//! where its data is warm, and no task is ever moved or stolen. One acceptor hands connections out
+//! A server runs them on [`Cores`]: as many single-threaded runtimes as there are cores, so
+//! that a connection stays on its thread, and no task is ever moved or stolen. One acceptor hands connections out
 //! to the core that has the fewest. A client, a test and a simulation run them on the runtime that
 //! they are on.
 #![allow(clippy::disallowed_methods, reason = "this is the door to tokio's tasks")]

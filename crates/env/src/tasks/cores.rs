@@ -40,15 +40,33 @@ pub struct CoresError {
 }
 
 impl Cores {
-    /// Starts `count` threads (0 means one for each core that this process may use), each pinned
-    /// to a core of its own if there are as many.
+    /// Starts `count` threads; 0 means one for each core that this process may use. The system
+    /// places them: on a machine that has other work too (journals, segments, clients), it does
+    /// so better than a fixed rule, see [`Cores::start_pinned`].
     ///
     /// # Errors
     /// When the system refuses a thread, or what a runtime needs of it.
     pub fn start(count: usize) -> Result<Self, CoresError> {
+        Self::start_on(count, &[])
+    }
+
+    /// As [`Cores::start`], with each thread pinned to a core of its own, if there are as many.
+    ///
+    /// It pays where these threads have their cores for themselves. On two virtual cores beside
+    /// other work (`afluente-bench env`), a round trip between two pinned threads took 58 µs of
+    /// processor time and 37 µs at the median, against 15 and 15 where the system placed them: each
+    /// message wakes another, sleeping core.
+    ///
+    /// # Errors
+    /// When the system refuses a thread, or what a runtime needs of it.
+    pub fn start_pinned(count: usize) -> Result<Self, CoresError> {
+        Self::start_on(count, &allowed_cpus())
+    }
+
+    fn start_on(count: usize, cpus: &[usize]) -> Result<Self, CoresError> {
         let usable = thread::available_parallelism().map_or(1, usize::from);
         let count = if count == 0 { usable } else { count };
-        let cpus = if count <= usable { allowed_cpus() } else { Vec::new() };
+        let cpus = if count <= cpus.len() { cpus } else { &[] };
         let (running, stopped) = watch::channel(());
         let mut cores = Self {
             seats: Arc::new(Seats(Vec::new())),

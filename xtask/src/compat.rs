@@ -136,7 +136,7 @@ fn build() -> Result<PathBuf> {
         .args(["build", "--release", "--package", "afluente-cli", "--bin", "afluente"])
         .status()?;
     ensure!(built.success(), "could not build the binary");
-    Ok(crate::root().join("target/release/afluente"))
+    Ok(crate::target_dir().join("release/afluente"))
 }
 
 fn run_suite(suite: &Suite, options: &Options) -> Result<Verdict> {
@@ -156,7 +156,7 @@ fn run_suite(suite: &Suite, options: &Options) -> Result<Verdict> {
             Some(broker)
         }
     };
-    let log_path = crate::root().join("target/compat").join(format!("{}.log", suite.name));
+    let log_path = crate::target_dir().join("compat").join(format!("{}.log", suite.name));
     std::fs::create_dir_all(log_path.parent().expect("just joined"))?;
     let verdict = watch(suite, &mut command, &log_path)?;
     if let Some(broker) = broker {

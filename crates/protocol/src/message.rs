@@ -119,6 +119,12 @@ pub enum DecodeProblem {
         /// The length as read.
         length: i64,
     },
+    /// A string longer than Kafka allows.
+    #[error("a string of {length} bytes is longer than 32767")]
+    StringTooLong {
+        /// The length as read.
+        length: usize,
+    },
     /// Null where the schema allows none.
     #[error("null where {what} is required")]
     UnexpectedNull {

@@ -8,6 +8,9 @@ use crate::rope::Records;
 use crate::uuid::Uuid;
 use bytes::Bytes;
 
+/// What two bytes can say, less the sign: no string of Kafka's is longer.
+const STRING_LEN_MAX: usize = 0x7fff;
+
 /// A place in a buffer, and whether lengths are compact here.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -117,7 +120,15 @@ impl Reader {
 
     /// Reads a string.
     pub fn nullable_string(&mut self) -> Result<Option<String>, DecodeError> {
-        let length = if self.flexible { self.compact_length()? } else { self.short_length()? };
+        if !self.flexible {
+            return self.nullable_short_string();
+        }
+        let start = self.offset;
+        let length = self.compact_length()?;
+        // Kafka's limit for strings holds in flexible versions, too.
+        if let Some(long) = length.filter(|&length| length > STRING_LEN_MAX) {
+            return Err(DecodeError::new(DecodeProblem::StringTooLong { length: long }, start));
+        }
         self.text(length)
     }
 
@@ -389,6 +400,21 @@ mod tests {
             failure(reader(b"\xff\xff", false).string()),
             "byte 0: null where a string is required"
         );
+    }
+
+    #[test]
+    fn strings_are_as_short_in_flexible_versions_as_in_others() {
+        let text = "x".repeat(STRING_LEN_MAX + 1);
+        for (length, allowed) in [(STRING_LEN_MAX, true), (STRING_LEN_MAX + 1, false)] {
+            // The length plus one in three groups of seven bits.
+            let plus_one = length + 1;
+            let groups = [plus_one & 0x7f | 0x80, plus_one >> 7 & 0x7f | 0x80, plus_one >> 14];
+            let mut bytes: Vec<u8> = groups.iter().map(|&group| group as u8).collect();
+            bytes.extend_from_slice(&text.as_bytes()[..length]);
+            let mut reader = Reader::new(Bytes::from(bytes));
+            reader.set_flexible(true);
+            assert_eq!(reader.string().is_ok(), allowed, "{length}");
+        }
     }
 
     #[test]

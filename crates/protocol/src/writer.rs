@@ -76,7 +76,7 @@ impl Writer {
     /// Leaves room for the size of a frame, which [`Self::end_frame`] fills in.
     pub fn begin_frame(&mut self) -> FrameStart {
         let start = self.buffer.len();
-        self.buffer.extend([0; PREFIX_LEN]);
+        self.buffer.extend_from_slice(&[0; PREFIX_LEN]);
         FrameStart { place: start, len_before: self.len() }
     }
 
@@ -96,48 +96,48 @@ impl Writer {
 
     /// Writes one signed byte.
     pub fn i8(&mut self, value: i8) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes two signed bytes.
     pub fn i16(&mut self, value: i16) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes two unsigned bytes.
     pub fn u16(&mut self, value: u16) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes four signed bytes.
     pub fn i32(&mut self, value: i32) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes four unsigned bytes.
     pub fn u32(&mut self, value: u32) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes eight signed bytes.
     pub fn i64(&mut self, value: i64) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes a floating-point number of eight bytes.
     pub fn f64(&mut self, value: f64) {
-        self.buffer.extend(value.to_be_bytes());
+        self.buffer.extend_from_slice(&value.to_be_bytes());
     }
 
     /// Writes sixteen bytes.
     pub fn uuid(&mut self, value: Uuid) {
-        self.buffer.extend(value.0);
+        self.buffer.extend_from_slice(&value.0);
     }
 
     /// Writes an unsigned integer in one to five bytes of seven bits, the lowest first.
     pub fn varint(&mut self, value: u32) {
         let (bytes, len) = varint_bytes(value);
-        self.buffer.extend(&bytes[..len]);
+        self.buffer.extend_from_slice(&bytes[..len]);
     }
 
     /// Writes a string.
@@ -147,7 +147,7 @@ impl Writer {
         } else {
             self.short_length(value.len())?;
         }
-        self.buffer.extend(value.as_bytes());
+        self.buffer.extend_from_slice(value.as_bytes());
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Writer {
         match value {
             Some(text) => {
                 self.short_length(text.len())?;
-                self.buffer.extend(text.as_bytes());
+                self.buffer.extend_from_slice(text.as_bytes());
             }
             None => self.i16(-1),
         }

@@ -39,13 +39,14 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes the names in a directory durable: creations, renames and removals.
+    /// Makes the names in a directory durable: creations, renames and removals. The directory's
+    /// own name is in its parent, and is durable with that.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes everything durable that was written to the file system of `path`: one call for
     /// thousands of files (`syncfs(2)`).
     fn sync_file_system(&self, path: &Path) -> io::Result<()>;
     /// Takes an exclusive lock on the file `path`, creating it; held until the guard is dropped
-    /// or the process dies. `WouldBlock` when another process holds it.
+    /// or the process dies. `WouldBlock` when somebody holds it, in this process or another.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>>;
     /// Bytes free for us on the file system of `path`, and its whole size.
     fn space(&self, path: &Path) -> io::Result<Space>;

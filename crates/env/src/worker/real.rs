@@ -179,6 +179,43 @@ mod tests {
         assert_eq!(sum.load(Ordering::Relaxed), COUNT);
     }
 
+    #[test]
+    fn rings_of_many_threads_reach_a_worker_that_also_wakes_by_itself() {
+        const RINGERS: u64 = 4;
+        const COUNT: u64 = 5_000;
+        /// Sleeps now until a ring, now for so short that it wakes while somebody rings.
+        struct Dozer(Arc<AtomicU64>, Doorbell, u64);
+        impl Worker for Dozer {
+            fn step(&mut self) -> Step {
+                self.2 += 1;
+                self.1.ring();
+                match self.0.load(Ordering::Relaxed) {
+                    done if done == RINGERS * COUNT => Step::Done,
+                    _ if self.2.is_multiple_of(3) => Step::Park,
+                    _ => Step::ParkFor(Duration::from_nanos(self.2 % 20_000)),
+                }
+            }
+        }
+        let (doorbell, answered) = (Doorbell::new(), Doorbell::new());
+        let done = Arc::<AtomicU64>::default();
+        let dozer = Dozer(Arc::clone(&done), answered.clone(), 0);
+        let handle = Workers::real().start("dozer", &doorbell, dozer);
+        let ringers: Vec<_> = (0..RINGERS)
+            .map(|_| {
+                let (done, doorbell) = (Arc::clone(&done), doorbell.clone());
+                thread::spawn(move || {
+                    for _ in 0..COUNT {
+                        done.fetch_add(1, Ordering::Relaxed);
+                        doorbell.ring();
+                    }
+                })
+            })
+            .collect();
+        // Hangs if the last ring was lost.
+        handle.join();
+        ringers.into_iter().for_each(|ringer| ringer.join().unwrap());
+    }
+
     struct Sleeper(mpsc::SyncSender<()>, Step);
 
     impl Worker for Sleeper {

@@ -469,7 +469,7 @@ impl Past {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn without_a_crash_it_is_the_real_disk(ops in prop::collection::vec(any_op(), 1..40)) {

@@ -50,7 +50,8 @@ command -v cc >/dev/null || die "a C compiler is missing: install gcc or clang"
 
 if $reset && [ -e "$data_dir" ]; then
     # Deleting the wrong folder is worse than not starting.
-    [ -e "$data_dir/meta.properties" ] || die "$data_dir holds no Kafka data (no meta.properties); not deleting it"
+    [ -e "$data_dir/meta.properties" ] || [ -e "$data_dir/afluente.checkpoint" ] ||
+        die "$data_dir does not look like a broker's data (no meta.properties); not deleting it"
     printf 'Delete all topics and messages in %s? Type yes: ' "$data_dir"
     read -r answer || answer=
     [ "$answer" = yes ] || die "nothing deleted"

@@ -22,11 +22,37 @@ struct Suite {
     name: &'static str,
     /// The command line of `run.sh`, folder first.
     command: &'static [&'static str],
+    /// Settings of the broker that this suite takes for granted.
+    overrides: &'static [(&'static str, &'static str)],
+}
+
+impl Suite {
+    const fn new(name: &'static str, command: &'static [&'static str]) -> Self {
+        Self { name, command, overrides: &[] }
+    }
+
+    const fn with(self, overrides: &'static [(&'static str, &'static str)]) -> Self {
+        Self { overrides, ..self }
+    }
 }
 
 const SUITES: &[Suite] = &[
-    // librdkafka through confluent-kafka for Python.
-    Suite { name: "librdkafka", command: &["python", "librdkafka"] },
+    // Scenarios of ours, by client. librdkafka goes through confluent-kafka for Python.
+    Suite::new("librdkafka", &["python", "librdkafka"]),
+    Suite::new("kafka-python", &["python", "kafka_python"]),
+    Suite::new("java-4.3", &["java", "kafka-4.3.1"]),
+    Suite::new("java-4.4", &["java", "clients-4.4.0"]),
+    Suite::new("java-3.9", &["java", "clients-3.9.2"]),
+    Suite::new("franz-go", &["go", "franz"]),
+    Suite::new("sarama", &["go", "sarama"]),
+    Suite::new("kafka-go", &["go", "kafkago"]),
+    // Suites that clients bring along, whole.
+    Suite::new("kafka-python-own", &["python", "kafka_python_tests"]).with(&[
+        ("node.id", "0"),
+        ("num.partitions", "4"),
+        ("group.min.session.timeout.ms", "1000"),
+    ]),
+    Suite::new("franz-go-own", &["go", "kgo_tests"]),
 ];
 
 /// Settings for these brokers beyond the harness's own: a KIP-848 member hears of a new assignment with its next
@@ -150,7 +176,10 @@ fn run_suite(suite: &Suite, options: &Options) -> Result<Verdict> {
             None
         }
         Server::Started(program) => {
-            let broker = Arc::new(Mutex::new(Broker::start(program.clone(), OVERRIDES)?));
+            let broker = Arc::new(Mutex::new(Broker::start(
+                program.clone(),
+                &[OVERRIDES, suite.overrides].concat(),
+            )?));
             command.env("CONTROL", control::open(Arc::clone(&broker))?.to_string());
             command.env("BOOTSTRAP", broker.lock().expect("nobody else has it").bootstrap());
             Some(broker)

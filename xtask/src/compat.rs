@@ -40,6 +40,8 @@ const SUITES: &[Suite] = &[
     // Scenarios of ours, by client. librdkafka goes through confluent-kafka for Python.
     Suite::new("librdkafka", &["python", "librdkafka"]),
     Suite::new("kafka-python", &["python", "kafka_python"]),
+    Suite::new("aiokafka", &["python", "aiokafka_suite"]),
+    Suite::new("kafkajs", &["node", "kafkajs"]),
     Suite::new("java-4.3", &["java", "kafka-4.3.1"]),
     Suite::new("java-4.4", &["java", "clients-4.4.0"]),
     Suite::new("java-3.9", &["java", "clients-3.9.2"]),

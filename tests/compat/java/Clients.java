@@ -328,7 +328,13 @@ public class Clients {
         return config;
     }
 
+    /** In kafka-clients 3.9 the new protocol is a preview, which now and then skips records in a rebalance. */
+    static void needsModernClient() {
+        if (System.getProperty("jars").startsWith("clients-3.")) throw new Skip("a preview in this client");
+    }
+
     static void rebalance(String protocol, String assignor) throws Exception {
+        if (protocol.equals("consumer")) needsModernClient();
         String topic = create(6, Map.of()), group = unique("group");
         Set<Integer> seen = ConcurrentHashMap.newKeySet();
         var config = memberConfig(group, protocol, assignor);
@@ -356,6 +362,7 @@ public class Clients {
     }
 
     static void migration() throws Exception {
+        needsModernClient();
         String topic = create(6, Map.of()), group = unique("moving");
         Set<Integer> seen = ConcurrentHashMap.newKeySet();
         try (var producer = producer(Map.of())) {
@@ -607,7 +614,17 @@ public class Clients {
     static String create(int partitions, Map<String, String> configs) throws Exception {
         String topic = unique("java");
         admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();
-        until("the topic", () -> admin.listTopics().names().get().contains(topic));
+        // The answer to CreateTopics comes before the partitions take records, and an idempotent producer whose first
+        // batch is refused for that can get its later ones stuck.
+        var specs = IntStream.range(0, partitions).boxed()
+            .collect(Collectors.toMap(p -> new TopicPartition(topic, p), p -> OffsetSpec.latest()));
+        until("the topic", () -> {
+            try {
+                return admin.listOffsets(specs).all().get() != null;
+            } catch (ExecutionException notYet) {
+                return false;
+            }
+        });
         return topic;
     }
 

@@ -10,4 +10,4 @@ jars=$1
 shift
 if [ "$jars" = tools ]; then exec "$here/tools.sh" "$@"; fi
 "$java/fetch.sh" "$jars" || { echo "the jars of $jars could not be fetched"; exit 77; }
-exec "$java/run.sh" --libs "$jars" "$here/Clients.java" "$@"
+exec "$java/run.sh" --libs "$jars" "-J-Djars=$jars" "$here/Clients.java" "$@"

@@ -21,7 +21,7 @@ impl Shared {
         self.journal.sync_buffered()?;
         background.close()?;
         // Who still holds a log of this directory finds it offline from now on.
-        self.fail(&StorageError::Config(format!(
+        self.take_offline(&StorageError::Config(format!(
             "log directory \"{}\" was closed",
             self.path.display()
         )));

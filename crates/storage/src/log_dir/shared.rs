@@ -275,13 +275,8 @@ impl Shared {
 
     /// Takes the directory out of service. Everybody who waits is told.
     pub(crate) fn fail(&self, reason: &StorageError) {
-        {
-            let mut offline = self.offline.lock();
-            if offline.is_some() {
-                return;
-            }
-            *offline = Some(Arc::new(reason.clone()));
-            self.condition.store(OFFLINE, Ordering::Release);
+        if !self.take_offline(reason) {
+            return;
         }
         tracing::error!(
             directory = %self.path.display(),
@@ -291,6 +286,17 @@ impl Shared {
         self.observer.dir_offline(reason);
         self.journal.wake_waiters();
         self.background_bell.ring();
+    }
+
+    /// Refuses everything from now on; says whether it did not already.
+    pub(super) fn take_offline(&self, reason: &StorageError) -> bool {
+        let mut offline = self.offline.lock();
+        if offline.is_some() {
+            return false;
+        }
+        *offline = Some(Arc::new(reason.clone()));
+        self.condition.store(OFFLINE, Ordering::Release);
+        true
     }
 
     /// The file system has no room, or has again.

@@ -6,7 +6,7 @@ use crate::dispatch::RequestContext;
 use crate::fetch_session::FetchSessions;
 use crate::memory::RequestMemory;
 use crate::metadata::Metadata;
-use crate::metrics::{Exposition, Metrics};
+use crate::metrics::{Exposition, Metrics, process, storage};
 use crate::stopping::Stopping;
 use crate::topics::Topics;
 use afluente_env::Env;
@@ -94,6 +94,13 @@ impl Broker {
             "Requests that wait for memory.",
             gauge(self.memory.waiting()),
         );
+        page.gauge(
+            "afluente_unsent_bytes",
+            "Bytes of answers that wait for their clients.",
+            gauge(self.memory.unsent_bytes()),
+        );
+        storage::expose(&self.log_dir, &mut page);
+        process::expose(self.env.disk.as_ref(), &mut page);
         page.finish()
     }
 }

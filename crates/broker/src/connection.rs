@@ -72,7 +72,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let network = &broker.settings.network;
     let mut connection = Connection {
         input: Input::new(Arc::clone(&broker.memory), network.request_bytes_max),
-        output: Output::default(),
+        output: Output::new(Arc::clone(&broker.memory)),
         in_flight: VecDeque::new(),
         alarms: Alarms::new(&broker),
         broker: &broker,

@@ -1,9 +1,14 @@
-//! The bound on memory for requests that are being received and handled.
+//! The bounds on memory for requests that are being received and handled, and for answers that
+//! clients do not take.
 //!
 //! The first [`FREE_BYTES`] of a request cost nothing, so that heartbeats and metadata pass while
 //! bulk waits, and so that a client that announces much and sends little holds nothing. Beyond
 //! them a request reserves its whole size before more of it is read; requests wait in the order in
 //! which they asked.
+//!
+//! An answer to a fetch holds on to the log's memory until the client has taken it. As more of it
+//! waits for slow clients, fetches are answered with less, down to one batch: they never wait for
+//! each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +26,8 @@ pub struct RequestMemory {
     units: Arc<Semaphore>,
     units_total: usize,
     waiting: AtomicUsize,
+    unsent_bytes: AtomicUsize,
+    unsent_bytes_max: usize,
 }
 
 /// Memory that a request holds until this is dropped.
@@ -38,6 +45,8 @@ impl RequestMemory {
             units: Arc::new(Semaphore::new(units_total)),
             units_total,
             waiting: AtomicUsize::new(0),
+            unsent_bytes: AtomicUsize::new(0),
+            unsent_bytes_max: bytes,
         }
     }
 
@@ -58,6 +67,28 @@ impl RequestMemory {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes an answer may have, for now.
+    #[must_use]
+    pub fn answer_bytes_max(&self) -> usize {
+        self.unsent_bytes_max.saturating_sub(self.unsent_bytes())
+    }
+
+    /// Bytes of answers that wait for their clients.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes bytes of an answer that wait now.
+    pub(crate) fn add_unsent(&self, bytes: usize) {
+        self.unsent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes bytes of answers that a client has taken, or never will.
+    pub(crate) fn remove_unsent(&self, bytes: usize) {
+        self.unsent_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that are reserved.

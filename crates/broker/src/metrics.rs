@@ -4,6 +4,8 @@
 
 mod exposition;
 mod histogram;
+pub(crate) mod process;
+pub(crate) mod storage;
 
 pub use exposition::Exposition;
 pub use histogram::Histogram;

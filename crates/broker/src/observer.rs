@@ -32,8 +32,8 @@ impl LogObserver for Observer {
         self.room.notify_waiters();
     }
 
-    fn dir_offline(&self, reason: &StorageError) {
-        tracing::error!(error = %reason, "the log directory is offline");
+    /// The directory has logged the reason.
+    fn dir_offline(&self, _reason: &StorageError) {
         for topic in self.topics.all() {
             for partition in &topic.partitions {
                 partition.waiting().failed();

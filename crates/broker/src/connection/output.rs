@@ -1,26 +1,33 @@
 //! Answers into a stream of bytes, written from where they lie.
 
+use crate::memory::RequestMemory;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 /// The writing half of a connection: pieces that wait for the socket, in order.
-#[derive(Default)]
 pub(super) struct Output {
     pieces: VecDeque<Bytes>,
     len: usize,
+    memory: Arc<RequestMemory>,
 }
 
 /// How many pieces one system call takes.
 const PIECES_PER_WRITE: usize = 64;
 
 impl Output {
+    pub(super) fn new(memory: Arc<RequestMemory>) -> Self {
+        Self { pieces: VecDeque::new(), len: 0, memory }
+    }
+
     pub(super) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.len += piece.len();
+            self.memory.add_unsent(piece.len());
             self.pieces.push_back(piece);
         }
     }
@@ -71,6 +78,7 @@ impl Output {
 
     fn consume(&mut self, mut count: usize) {
         self.len -= count;
+        self.memory.remove_unsent(count);
         while count > 0 {
             let first = self.pieces.front_mut().expect("no more was written than there was");
             let taken = count.min(first.len());
@@ -80,5 +88,11 @@ impl Output {
                 self.pieces.pop_front();
             }
         }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.memory.remove_unsent(self.len);
     }
 }

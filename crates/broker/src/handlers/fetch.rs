@@ -47,7 +47,7 @@ async fn fetch(
     context: &RequestContext<'_>,
     request: FetchRequest,
 ) -> FetchResponse {
-    let limits = Limits::of(&request, &broker.settings.fetch);
+    let limits = Limits::of(&request, &broker.settings.fetch, broker.memory.answer_bytes_max());
     let begun = match broker.fetch_sessions.begin(request, context, broker) {
         Ok(begun) => begun,
         Err(code) => return FetchResponse { error_code: code.code(), ..Default::default() },

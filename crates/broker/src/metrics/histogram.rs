@@ -57,7 +57,7 @@ fn bucket(us: u64) -> usize {
 }
 
 /// Microseconds as a decimal number of seconds, exactly.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     let trimmed = text.trim_end_matches('0');
     trimmed.strip_suffix('.').unwrap_or(trimmed).to_owned()

@@ -96,8 +96,28 @@ fn metrics_and_health_are_served_over_http() {
         assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"));
         assert!(metrics.contains("\nafluente_partitions 3\n"));
         assert!(metrics.contains("\nafluente_request_seconds_count{api=\"Produce\"} 1\n"));
+        assert_eq!(documented(), shown(&metrics), "docs/metrics.md is not what is served");
         assert!(get("/healthz").await.ends_with("\r\n\r\nok\n"));
         assert!(get("/readyz").await.ends_with("\r\n\r\nok\n"));
         assert!(get("/else").await.starts_with("HTTP/1.1 404 "));
     });
+}
+
+/// Names and kinds of the table in docs/metrics.md.
+fn documented() -> Vec<(String, String)> {
+    let page = include_str!("../../../../docs/metrics.md");
+    let rows = page.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name.to_owned(), cells.next()?.to_owned()))
+    });
+    rows.collect()
+}
+
+/// Names and kinds of a page of metrics.
+fn shown(page: &str) -> Vec<(String, String)> {
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let mut shown: Vec<_> = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    shown.sort();
+    shown
 }

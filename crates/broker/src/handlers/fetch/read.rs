@@ -35,9 +35,9 @@ pub(super) enum Fetched {
 const READ_COMMITTED: i8 = 1;
 
 impl Limits {
-    pub(super) fn of(request: &FetchRequest, settings: &FetchSettings) -> Self {
+    pub(super) fn of(request: &FetchRequest, settings: &FetchSettings, room: usize) -> Self {
         let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
-        let bytes_max = size(request.max_bytes).min(settings.bytes_max);
+        let bytes_max = size(request.max_bytes).min(settings.bytes_max).min(room);
         Self {
             bytes_min: size(request.min_bytes).min(bytes_max),
             bytes_max,

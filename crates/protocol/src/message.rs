@@ -187,6 +187,7 @@ impl DecodeError {
 
     /// Adds the struct around the place, and its index where it is an element of an array.
     #[must_use]
+    #[cold]
     pub fn within(mut self, name: &'static str, index: Option<usize>) -> Self {
         self.0.path.push((name, index));
         self

@@ -165,7 +165,10 @@ impl Reader {
     /// Reads an array that may not be null.
     pub fn array<T: Element>(&mut self, version: i16) -> Result<Vec<T>, DecodeError> {
         let start = self.offset;
-        self.nullable_array(version)?.ok_or_else(|| unexpected_null("an array", start))
+        match self.count(T::MIN_SIZE)? {
+            Some(count) => self.elements(count, version),
+            None => Err(unexpected_null("an array", start)),
+        }
     }
 
     /// Reads an array.
@@ -173,18 +176,10 @@ impl Reader {
         &mut self,
         version: i16,
     ) -> Result<Option<Vec<T>>, DecodeError> {
-        let start = self.offset;
-        let Some(count) = self.length()? else { return Ok(None) };
-        let left = self.remaining();
-        if count > left / T::MIN_SIZE.max(1) {
-            return Err(DecodeError::new(DecodeProblem::CountTooLarge { count, left }, start));
+        match self.count(T::MIN_SIZE)? {
+            Some(count) => self.elements(count, version).map(Some),
+            None => Ok(None),
         }
-        let mut elements = Vec::with_capacity(count);
-        for index in 0..count {
-            let element = T::read(self, version).map_err(|e| e.within(T::NAME, Some(index)))?;
-            elements.push(element);
-        }
-        Ok(Some(elements))
     }
 
     /// Reads a struct that may not be null.
@@ -242,6 +237,31 @@ impl Reader {
         let start = self.offset;
         self.offset += length;
         Ok(self.bytes.slice(start..self.offset))
+    }
+
+    /// The count of an array; the bytes left could hold as many elements of `min_size` at least.
+    fn count(&mut self, min_size: usize) -> Result<Option<usize>, DecodeError> {
+        let start = self.offset;
+        let count = self.length()?;
+        let left = self.remaining();
+        match count {
+            Some(count) if count > left / min_size.max(1) => {
+                Err(DecodeError::new(DecodeProblem::CountTooLarge { count, left }, start))
+            }
+            _ => Ok(count),
+        }
+    }
+
+    /// The elements of an array, `count` having been checked.
+    fn elements<T: Element>(&mut self, count: usize, version: i16) -> Result<Vec<T>, DecodeError> {
+        let mut elements = Vec::with_capacity(count);
+        for index in 0..count {
+            match T::read(self, version) {
+                Ok(element) => elements.push(element),
+                Err(error) => return Err(error.within(T::NAME, Some(index))),
+            }
+        }
+        Ok(elements)
     }
 
     fn text(&mut self, length: Option<usize>) -> Result<Option<String>, DecodeError> {

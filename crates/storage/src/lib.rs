@@ -16,6 +16,7 @@ mod checkpoint;
 mod cold_read;
 pub mod compaction;
 mod error;
+pub mod import;
 pub mod index_error;
 mod journal;
 pub mod kafka_files;

@@ -101,6 +101,9 @@ impl Validator {
         };
         let seen = check_records(batch.header(), section, config, now_ms)?;
         let is_control = batch.header().attributes.is_control();
+        if is_control && !seen.offsets_are_dense {
+            return Err(RecordsError::BadControlRecord("it has an offset of its own").into());
+        }
         let target = target_compression(config, codec);
         let keeps = is_control || (target.codec() == codec && seen.offsets_are_dense);
         let valid = if keeps {

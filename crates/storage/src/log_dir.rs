@@ -9,7 +9,8 @@ mod shared;
 
 pub use config::LogDirConfig;
 pub use open::OpenReport;
-pub(crate) use shared::Shared;
+pub(crate) use close::write_file;
+pub(crate) use shared::{Doomed, Shared};
 pub use shared::{DirFigures, DirState};
 
 use crate::TopicPartition;

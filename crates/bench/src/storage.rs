@@ -129,9 +129,8 @@ impl Bed {
 
     /// Waits until everything appended is durable.
     fn wait_durable(&self) {
-        self.events.wait_until(|| {
-            self.logs.iter().all(|log| log.durable_end() >= log.end_offset())
-        });
+        self.events
+            .wait_until(|| self.logs.iter().all(|log| log.durable_end() >= log.end_offset()));
     }
 
     /// Appends `bytes` in turn to all logs.

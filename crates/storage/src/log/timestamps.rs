@@ -119,9 +119,8 @@ impl Log {
         target_ms: i64,
     ) -> Result<Option<TimestampFound>, ReadError> {
         let leader_epoch = batch.header().partition_leader_epoch;
-        let unreadable = |error: afluente_protocol::records::RecordsError| {
-            self.unreadable(error.to_string())
-        };
+        let unreadable =
+            |error: afluente_protocol::records::RecordsError| self.unreadable(error.to_string());
         let batch = bytes.slice_ref(batch.bytes());
         let max = crate::validate::UNCOMPRESSED_BYTES_MAX;
         let open = OpenBatch::open(&batch, &mut Decompressor::new(), max).map_err(unreadable)?;

@@ -41,9 +41,11 @@ impl Log {
         if offset >= self.end_offset() {
             return Ok(());
         }
-        self.reshape(|log, state_end| {
-            if offset >= state_end { Ok(None) } else { log.plan_cut(offset).map(Some) }
-        })
+        self.reshape(
+            |log, state_end| {
+                if offset >= state_end { Ok(None) } else { log.plan_cut(offset).map(Some) }
+            },
+        )
     }
 
     /// Removes everything, and begins anew at `offset`: the leader has nothing that is older.
@@ -84,8 +86,8 @@ impl Log {
             if state.deleted {
                 return Err(StorageError::LogUnknown(self.partition().clone()));
             }
-            let unchanged = state.end() == end
-                && state.last_synced_ring_lsn <= self.dir.journal.durable_lsn();
+            let unchanged =
+                state.end() == end && state.last_synced_ring_lsn <= self.dir.journal.durable_lsn();
             if unchanged {
                 let outcome = self.apply_cut(&mut state, cut);
                 drop(state);
@@ -178,7 +180,12 @@ impl Log {
                 // silent for long.
                 return Ok(ProducerState::starting_at(end));
             }
-            state.segments.iter().map(|s| (s.name(), s.size)).filter(|(n, _)| n.base < end).collect()
+            state
+                .segments
+                .iter()
+                .map(|s| (s.name(), s.size))
+                .filter(|(n, _)| n.base < end)
+                .collect()
         };
         let directory = self.directory();
         let mut first = 0;

@@ -1,10 +1,10 @@
 //! Opening a log directory: checkpoint, then what the journal has after it.
 
 use super::background::Background;
+use super::close::foreign_change;
 use super::journal_worker::JournalWorker;
 use super::shared::Doomed;
 use super::{LogDir, LogDirConfig, LogObserver, Shared};
-use super::close::foreign_change;
 use crate::TopicPartition;
 use crate::checkpoint::{self, CheckpointWriter, FrameFacts, Loaded};
 use crate::cold_read::{COLD_READER_COUNT, ColdReader};

@@ -1,10 +1,12 @@
-//! Produce (0), versions 3 to 13. KIP-98 (idempotence), KIP-516 (topic ids), KIP-951 (leader hints,
-//! which a single node never has to give).
+//! Produce (0), versions 3 to 13. KIP-98 (idempotence, transactions), KIP-516 (topic ids), KIP-890
+//! (transactions are verified), KIP-951 (leader hints, which a single node never has to give).
 //!
 //! The records stay slices of the request until the log copies them. The answer waits until all
 //! that was appended is durable; with acks=0 there is none, and an error closes the connection.
 //! `acks=1` and `acks=all` are the same here: one replica is all there are. Not done:
 //! authorization.
+
+mod transaction;
 
 use crate::broker::Broker;
 use crate::connection::Pending;
@@ -19,6 +21,7 @@ use afluente_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use afluente_protocol::reader::Reader;
+use afluente_storage::producer_state::VerificationGuard;
 use afluente_storage::validate::RecordFault;
 use afluente_storage::{AppendError, AppendOptions, Appended};
 use bytes::Bytes;
@@ -32,6 +35,8 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 struct Produce<'a> {
     broker: &'a Arc<Broker>,
     is_admin: bool,
+    version: i16,
+    transactional_id: Option<String>,
     acks: i16,
     now_ms: i64,
     give_up: Moment,
@@ -52,6 +57,8 @@ pub(crate) async fn handle(
     let produce = Produce {
         broker,
         is_admin: context.client_id.as_deref() == Some(ADMIN_CLIENT_ID),
+        version: context.version,
+        transactional_id: request.transactional_id,
         acks: request.acks,
         now_ms: broker.env.clock.wall_ms(),
         give_up: context.received
@@ -119,9 +126,21 @@ impl Produce<'_> {
         if self.acks == -1 && partition.log().config().min_insync_replicas > 1 {
             return refused(index, ErrorCode::NotEnoughReplicas, None);
         }
+        let enlisted = transaction::enlist(
+            self.broker,
+            self.version,
+            self.transactional_id.as_deref(),
+            partition,
+            &records,
+            self.now_ms,
+        );
+        let guard = match enlisted.await {
+            Ok(guard) => guard,
+            Err(code) => return refused(index, code, None),
+        };
         let size = records.len() as u64;
         let metrics = &self.broker.metrics;
-        match self.append(partition, records).await {
+        match self.append(partition, records, guard).await {
             Ok(appended) => {
                 metrics.produced_bytes.add(size);
                 metrics.produced_batches.add(1);
@@ -146,8 +165,13 @@ impl Produce<'_> {
         &self,
         partition: &Arc<Partition>,
         records: Bytes,
+        guard: VerificationGuard,
     ) -> Result<Appended, AppendError> {
-        let options = AppendOptions::client(partition.leader_epoch(), self.now_ms);
+        let options = AppendOptions {
+            guard,
+            verification_enabled: true,
+            ..AppendOptions::client(partition.leader_epoch(), self.now_ms)
+        };
         loop {
             // Asked for before the attempt: room that comes in between is not missed.
             let mut room = std::pin::pin!(self.broker.room.notified());

@@ -21,6 +21,7 @@ mod figures;
 mod limits;
 mod measure;
 mod records;
+mod storage;
 mod validate;
 mod world;
 
@@ -50,6 +51,24 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what a record batch costs to check, read, build and compress",
         options: records::OPTIONS,
         run: records::run,
+    },
+    Subcommand {
+        name: "storage-append",
+        about: "what durable appends cost, and how long a commit takes",
+        options: storage::append::OPTIONS,
+        run: storage::append::run,
+    },
+    Subcommand {
+        name: "storage-read",
+        about: "what reads from memory and from the disk cost",
+        options: storage::read::OPTIONS,
+        run: storage::read::run,
+    },
+    Subcommand {
+        name: "storage-recovery",
+        about: "how long a log directory takes to open",
+        options: storage::recovery::OPTIONS,
+        run: storage::recovery::run,
     },
     Subcommand {
         name: "validate",

@@ -4,11 +4,13 @@ use crate::config::{Config, Settings};
 use crate::connection::Client;
 use crate::dispatch::RequestContext;
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
 use crate::memory::RequestMemory;
 use crate::metadata::Metadata;
 use crate::metrics::{Exposition, Metrics, process, storage};
 use crate::stopping::Stopping;
 use crate::topics::Topics;
+use crate::transactions::Transactions;
 use afluente_env::Env;
 use afluente_storage::LogDir;
 use std::sync::Arc;
@@ -28,6 +30,10 @@ pub struct Broker {
     pub topics: Arc<Topics>,
     /// The cluster's metadata, and changes to it.
     pub metadata: Metadata,
+    /// Groups and their offsets.
+    pub groups: Groups,
+    /// Transactions.
+    pub transactions: Transactions,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Memory for requests.

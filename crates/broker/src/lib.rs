@@ -29,6 +29,12 @@ pub mod partition;
 pub mod topics;
 pub mod waiting;
 
+pub mod groups;
+mod housekeeping;
+mod shards;
+mod state_log;
+pub mod transactions;
+
 mod http;
 pub mod metrics;
 mod observer;

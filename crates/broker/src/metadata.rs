@@ -1,128 +1,187 @@
 //! The cluster's metadata: which topics there are, and changes to that.
 //!
-//! A single node is its own controller. Handlers ask here for changes, and look things up in
-//! [`Topics`](crate::topics::Topics), which follows.
+//! A single node is its own controller. A change is decided by `cluster` as Kafka's metadata
+//! records; they go into the metadata log, and when they are durable into the image, and from there
+//! into [`Topics`](crate::topics::Topics), where handlers look things up. A restart reads the log.
+
+mod identity;
+mod log;
+mod reconcile;
+mod registration;
+mod rules;
+
+pub use log::MetadataError;
+pub(crate) use log::TOPIC;
+pub(crate) use rules::TopicRules;
 
 use crate::broker::Broker;
-use crate::partition::Partition;
-use crate::topics::{Topic, is_internal};
+use crate::config::{Config, Settings};
+use crate::topics::{Topic, Topics};
+use afluente_cluster::controller::{
+    self, ConfigChange, Decision, NewTopic, Refusal, TopicDefaults,
+};
+use afluente_cluster::image::{ConfigResource, METADATA_VERSION, MetadataImage};
+use afluente_env::Env;
 use afluente_protocol::error_code::ErrorCode;
-use afluente_protocol::numbers::LeaderEpoch;
+use afluente_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use afluente_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use afluente_protocol::messages::metadata::MetadataRecord;
+use afluente_protocol::messages::metadata::producer_ids_record::ProducerIdsRecord;
 use afluente_protocol::uuid::Uuid;
-use afluente_storage::TopicPartition;
-use afluente_storage::log_config::LogConfig;
-use std::collections::BTreeMap;
+use afluente_storage::LogDir;
+use identity::Identity;
+use log::MetadataLog;
+use parking_lot::{RwLock, RwLockReadGuard};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The metadata of a cluster of one.
 pub struct Metadata {
-    cluster_id: String,
-    features: Features,
+    identity: Identity,
+    node_id: i32,
+    broker_epoch: i64,
+    image: RwLock<MetadataImage>,
+    log: MetadataLog,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
-    next_producer_id: AtomicI64,
-}
-
-/// Feature levels (KIP-584).
-pub struct Features {
-    /// What this broker can do.
-    pub supported: Vec<SupportedFeature>,
-    /// What the cluster has agreed on.
-    pub finalized: Vec<(String, i16)>,
-    /// The metadata offset of that agreement.
-    pub epoch: i64,
+    /// Producer ids that belong to this broker and were not given out.
+    producer_ids: parking_lot::Mutex<Range<i64>>,
 }
 
 /// The levels of a feature that this broker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SupportedFeature {
     /// Kafka's name of it.
     pub name: &'static str,
     /// The lowest level.
     pub min: i16,
-    /// The highest level.
+    /// The highest level, which a new cluster starts with.
     pub max: i16,
 }
 
-/// The features of Apache Kafka 4.3.1 that are served here.
-const SUPPORTED: [(&str, i16, i16); 5] = [
-    ("metadata.version", 7, 30),
-    ("kraft.version", 0, 1),
-    ("transaction.version", 0, 2),
-    ("group.version", 0, 1),
-    ("eligible.leader.replicas.version", 0, 1),
+/// The features of Apache Kafka 4.3.1 that are served here (KIP-584).
+pub const SUPPORTED_FEATURES: [SupportedFeature; 5] = [
+    SupportedFeature { name: METADATA_VERSION, min: 7, max: 30 },
+    SupportedFeature { name: "kraft.version", min: 0, max: 1 },
+    SupportedFeature { name: "transaction.version", min: 0, max: 2 },
+    SupportedFeature { name: "group.version", min: 0, max: 1 },
+    SupportedFeature { name: "eligible.leader.replicas.version", min: 0, max: 1 },
 ];
 
-/// A topic to be made.
-pub struct NewTopic<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// How many partitions.
-    pub partition_count: i32,
-    /// Its own configuration.
-    pub configs: BTreeMap<String, String>,
-}
-
-/// Why a change was refused.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Kafka's code.
-    pub code: ErrorCode,
-    /// A sentence for people.
-    pub message: String,
-}
-
-impl Refusal {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
-    }
-}
-
-/// The longest name of a topic: it is also the name of a directory.
-const TOPIC_NAME_MAX: usize = 249;
-
-/// Whether a topic may have this name, by Kafka's rules.
-#[must_use]
-pub fn is_valid_topic_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..")
-        && name.len() <= TOPIC_NAME_MAX
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-}
+/// Kafka gives producer ids to brokers in blocks of so many.
+const PRODUCER_IDS_BLOCK: i64 = 1000;
 
 impl Metadata {
-    /// The metadata of a cluster of this id. `now_ms` is the wall clock.
-    #[must_use]
-    pub fn new(cluster_id: String, now_ms: i64) -> Self {
-        let supported =
-            SUPPORTED.iter().map(|&(name, min, max)| SupportedFeature { name, min, max }).collect();
-        let finalized =
-            SUPPORTED.iter().map(|&(name, _, level)| (name.to_owned(), level)).collect();
-        Self {
-            cluster_id,
-            features: Features { supported, finalized, epoch: 0 },
-            changing: tokio::sync::Mutex::default(),
-            next_producer_id: AtomicI64::new(now_ms << 8),
+    /// Reads the metadata of a log directory, or makes that of a new cluster, and registers this
+    /// broker in it. `topics` has every topic with its partitions afterwards.
+    ///
+    /// # Errors
+    /// The directory is of another node, or its metadata cannot be read or written.
+    pub async fn open(
+        env: &Env,
+        path: &Path,
+        log_dir: &LogDir,
+        config: &Config,
+        settings: &Settings,
+        topics: &Topics,
+    ) -> Result<Self, MetadataError> {
+        let node_id = settings.node.id;
+        let identity = Identity::open(env, path, node_id)?;
+        let (log, mut image) = MetadataLog::open(env, path, log_dir, topics, node_id).await?;
+        if image.features().is_empty() {
+            log::refuse_orphans(path, log_dir)?;
+            log.append(env, &mut image, registration::first_records()).await?;
         }
+        registration::refuse_foreign(path, &image, node_id)?;
+        let (broker_epoch, records) =
+            registration::records(env, settings, &identity, &image, log.end_offset());
+        log.append(env, &mut image, records).await?;
+        reconcile::start(&image, log_dir, config, topics)?;
+        Ok(Self {
+            identity,
+            node_id,
+            broker_epoch,
+            image: RwLock::new(image),
+            log,
+            changing: tokio::sync::Mutex::default(),
+            producer_ids: parking_lot::Mutex::new(0..0),
+        })
     }
 
     /// The cluster's id.
     #[must_use]
     pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
+        &self.identity.cluster_id
     }
 
-    /// Feature levels.
+    /// The id of the log directory.
     #[must_use]
-    pub fn features(&self) -> &Features {
-        &self.features
+    pub fn directory_id(&self) -> Uuid {
+        self.identity.directory_id
     }
 
-    /// A producer id that nobody has had.
-    pub async fn new_producer_id(&self) -> i64 {
-        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    /// The metadata as it is now. Not to be held across a wait.
+    pub fn image(&self) -> RwLockReadGuard<'_, MetadataImage> {
+        self.image.read()
     }
 
-    /// Makes a topic because a client asked for it, as `auto.create.topics.enable` allows.
+    /// What the cluster has agreed on, and the metadata offset of that.
+    #[must_use]
+    pub fn finalized_features(&self) -> (Vec<(String, i16)>, i64) {
+        let features = self.image.read().features().clone();
+        (features.into_iter().collect(), self.log.end_offset() - 1)
+    }
+
+    /// A producer id that nobody has had, and nobody will have again.
+    ///
+    /// # Errors
+    /// The metadata log cannot be written.
+    pub async fn new_producer_id(&self, broker: &Broker) -> Result<i64, ErrorCode> {
+        if let Some(id) = self.producer_ids.lock().next() {
+            return Ok(id);
+        }
+        let _changing = self.changing.lock().await;
+        // Somebody else may have fetched a block while this one waited.
+        if let Some(id) = self.producer_ids.lock().next() {
+            return Ok(id);
+        }
+        let first = self.image.read().next_producer_id();
+        let next = first + PRODUCER_IDS_BLOCK;
+        let record = MetadataRecord::ProducerIds(ProducerIdsRecord {
+            broker_id: self.node_id,
+            broker_epoch: self.broker_epoch,
+            next_producer_id: next,
+        });
+        self.write(broker, vec![record]).await.map_err(|(code, _)| code)?;
+        *self.producer_ids.lock() = first + 1..next;
+        Ok(first)
+    }
+
+    /// Creates topics, or only finds out whether they could be created.
+    ///
+    /// Answers stand in the order of `topics`.
+    pub async fn create_topics(
+        &self,
+        broker: &Broker,
+        topics: &[CreatableTopic],
+        is_validate_only: bool,
+    ) -> Vec<Result<NewTopic, Refusal>> {
+        let _changing = self.changing.lock().await;
+        let decision = {
+            let defaults = TopicDefaults {
+                partition_count: broker.settings.topics.partition_count,
+                replication_factor: broker.settings.topics.replication_factor,
+            };
+            let rules = TopicRules(&broker.config);
+            let fresh_id = || new_topic_id(broker);
+            controller::create_topics(&self.image.read(), topics, defaults, &rules, fresh_id)
+        };
+        self.carry_out(broker, decision, is_validate_only).await
+    }
+
+    /// Creates a topic because a client asked for it, as `auto.create.topics.enable` allows, or
+    /// because the broker needs it for itself.
     ///
     /// # Errors
     /// Kafka's code for why not.
@@ -131,66 +190,17 @@ impl Metadata {
         broker: &Broker,
         name: &str,
     ) -> Result<Arc<Topic>, ErrorCode> {
-        let (partition_count, configs) = automatic(broker, name);
-        let topic = NewTopic { name, partition_count, configs };
-        match self.create_topic(broker, &topic, false).await {
-            Err(Refusal { code: ErrorCode::TopicAlreadyExists, .. }) => {
+        let topic = automatic(&broker.config, name);
+        match self.create_topics(broker, &[topic], false).await.pop() {
+            Some(Ok(_) | Err((ErrorCode::TopicAlreadyExists, _))) => {
                 broker.topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)
             }
-            Err(refusal) => Err(refusal.code),
-            Ok(_) => broker.topics.by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition),
+            Some(Err((code, message))) => {
+                tracing::debug!(topic = name, %message, "a topic was not created");
+                Err(code)
+            }
+            None => Err(ErrorCode::UnknownServerError),
         }
-    }
-
-    /// Makes a topic, or only finds out whether it could be made; gives its id.
-    ///
-    /// # Errors
-    /// Kafka's code and sentence for why not.
-    pub async fn create_topic(
-        &self,
-        broker: &Broker,
-        new: &NewTopic<'_>,
-        is_validate_only: bool,
-    ) -> Result<Uuid, Refusal> {
-        if !is_valid_topic_name(new.name) {
-            return Err(Refusal::new(
-                ErrorCode::InvalidTopicException,
-                format!("Topic name is invalid: '{}'", new.name),
-            ));
-        }
-        if new.partition_count <= 0 {
-            return Err(Refusal::new(
-                ErrorCode::InvalidPartitions,
-                "Number of partitions must be larger than 0.",
-            ));
-        }
-        let _changing = self.changing.lock().await;
-        if broker.topics.by_name(new.name).is_some() {
-            return Err(Refusal::new(
-                ErrorCode::TopicAlreadyExists,
-                format!("Topic '{}' already exists.", new.name),
-            ));
-        }
-        let config = log_config(broker, &new.configs)
-            .map_err(|why| Refusal::new(ErrorCode::InvalidConfig, why))?;
-        let id = new_topic_id(broker);
-        if is_validate_only {
-            return Ok(id);
-        }
-        let config = Arc::new(config);
-        let name: Arc<str> = Arc::from(new.name);
-        let mut partitions = Vec::new();
-        for index in 0..new.partition_count {
-            let partition = TopicPartition::new(Arc::clone(&name), index);
-            let log = broker
-                .log_dir
-                .create_log(&partition, id, Arc::clone(&config))
-                .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
-            partitions.push(Partition::new(index, log, LeaderEpoch(0)));
-        }
-        broker.topics.put(Topic { name, id, partitions: partitions.into() });
-        tracing::info!(topic = new.name, partitions = new.partition_count, id = %id, "topic created");
-        Ok(id)
     }
 
     /// Deletes a topic with its data.
@@ -199,62 +209,134 @@ impl Metadata {
     /// Kafka's code and sentence for why not.
     pub async fn delete_topic(&self, broker: &Broker, id: &Uuid) -> Result<(), Refusal> {
         let _changing = self.changing.lock().await;
-        let Some(topic) = broker.topics.remove(id) else {
-            return Err(Refusal::new(
-                ErrorCode::UnknownTopicId,
-                ErrorCode::UnknownTopicId.message(),
-            ));
+        let records = {
+            let image = self.image.read();
+            let topic = image.topic_by_id(*id).ok_or_else(|| {
+                (ErrorCode::UnknownTopicId, ErrorCode::UnknownTopicId.message().to_owned())
+            })?;
+            controller::delete_topics([topic])
         };
-        for partition in &topic.partitions {
-            if let Err(error) = broker.log_dir.delete_log(partition.log().partition()) {
-                return Err(Refusal::new(error.code(), error.to_string()));
+        self.write(broker, records).await
+    }
+
+    /// Adds partitions to topics, or only finds out whether that could be done.
+    pub async fn create_partitions(
+        &self,
+        broker: &Broker,
+        topics: &[CreatePartitionsTopic],
+        is_validate_only: bool,
+    ) -> Vec<Result<(), Refusal>> {
+        let _changing = self.changing.lock().await;
+        let decision = controller::create_partitions(&self.image.read(), topics);
+        self.carry_out(broker, decision, is_validate_only).await
+    }
+
+    /// Changes what is set for a resource, or only finds out whether that could be done.
+    ///
+    /// # Errors
+    /// Kafka's code and sentence for why not.
+    pub async fn alter_configs(
+        &self,
+        broker: &Broker,
+        resource: &ConfigResource,
+        changes: &[ConfigChange],
+        replace_all: bool,
+        is_validate_only: bool,
+    ) -> Result<(), Refusal> {
+        let _changing = self.changing.lock().await;
+        let records = {
+            let rules = rules::for_resource(&broker.config, resource.kind)?;
+            let image = self.image.read();
+            controller::alter_configs(&image, resource, changes, replace_all, &*rules)?
+        };
+        if is_validate_only {
+            return Ok(());
+        }
+        self.write(broker, records).await
+    }
+
+    async fn carry_out<T>(
+        &self,
+        broker: &Broker,
+        decision: Decision<Vec<Result<T, Refusal>>>,
+        is_validate_only: bool,
+    ) -> Vec<Result<T, Refusal>> {
+        if is_validate_only {
+            return decision.answer;
+        }
+        match self.write(broker, decision.records).await {
+            Ok(()) => decision.answer,
+            Err(refusal) => {
+                decision.answer.into_iter().map(|a| a.and(Err(refusal.clone()))).collect()
             }
         }
-        tracing::info!(topic = %topic.name, id = %id, "topic deleted");
-        Ok(())
     }
-}
 
-/// Partitions and configuration of a topic that nobody described.
-fn automatic(broker: &Broker, name: &str) -> (i32, BTreeMap<String, String>) {
-    let config = &broker.config;
-    let pair = |key: &str, value: String| (key.to_owned(), value);
-    match name {
-        "__consumer_offsets" => (
-            config.int("offsets.topic.num.partitions"),
-            BTreeMap::from([
-                pair("cleanup.policy", "compact".to_owned()),
-                pair("compression.type", "producer".to_owned()),
-                pair("segment.bytes", config.int("offsets.topic.segment.bytes").to_string()),
-            ]),
-        ),
-        "__transaction_state" => (
-            config.int("transaction.state.log.num.partitions"),
-            BTreeMap::from([
-                pair("cleanup.policy", "compact".to_owned()),
-                pair("compression.type", "uncompressed".to_owned()),
-                pair(
-                    "min.insync.replicas",
-                    config.int("transaction.state.log.min.isr").to_string(),
-                ),
-                pair(
-                    "segment.bytes",
-                    config.int("transaction.state.log.segment.bytes").to_string(),
-                ),
-                pair("unclean.leader.election.enable", "false".to_owned()),
-            ]),
-        ),
-        _ => {
-            debug_assert!(!is_internal(name) || name == "__share_group_state");
-            (broker.settings.topics.partition_count, BTreeMap::new())
+    /// Appends records, waits until they are durable, and has everything follow. The caller holds
+    /// `changing`.
+    async fn write(&self, broker: &Broker, records: Vec<MetadataRecord>) -> Result<(), Refusal> {
+        if records.is_empty() {
+            return Ok(());
         }
+        let unwritten = |error: MetadataError| {
+            tracing::error!(%error, "a change of the metadata could not be written");
+            (ErrorCode::KafkaStorageError, error.to_string())
+        };
+        self.log.append_durably(&broker.env, &records).await.map_err(unwritten)?;
+        let mut changes = Vec::with_capacity(records.len());
+        {
+            let mut image = self.image.write();
+            for record in records {
+                match image.apply(record) {
+                    Ok(change) => changes.push(change),
+                    Err(misfit) => tracing::error!(%misfit, "a decision of ours does not fit"),
+                }
+            }
+        }
+        let image = self.image.read();
+        reconcile::follow(&image, &changes, broker)
+            .map_err(|error| (ErrorCode::KafkaStorageError, error.to_string()))
     }
 }
 
-fn log_config(broker: &Broker, configs: &BTreeMap<String, String>) -> Result<LogConfig, String> {
-    let topic = configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    LogConfig::resolve(|name| broker.config.given_text(name), topic)
-        .map_err(|error| error.to_string())
+/// A topic that nobody described; the broker's own have settings of their own.
+fn automatic(config: &Config, name: &str) -> CreatableTopic {
+    let set = |name: &str, value: String| CreatableTopicConfig {
+        name: name.to_owned(),
+        value: Some(value),
+    };
+    let topic = CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    };
+    match name {
+        crate::groups::TOPIC => CreatableTopic {
+            num_partitions: config.int("offsets.topic.num.partitions"),
+            // One node has one replica to give, whatever the default for clusters is.
+            replication_factor: 1,
+            configs: vec![
+                set("cleanup.policy", "compact".to_owned()),
+                set("compression.type", "producer".to_owned()),
+                set("segment.bytes", config.int("offsets.topic.segment.bytes").to_string()),
+            ],
+            ..topic
+        },
+        crate::transactions::TOPIC => CreatableTopic {
+            num_partitions: config.int("transaction.state.log.num.partitions"),
+            replication_factor: 1,
+            configs: vec![
+                set("cleanup.policy", "compact".to_owned()),
+                set("compression.type", "uncompressed".to_owned()),
+                set("min.insync.replicas", "1".to_owned()),
+                set("segment.bytes", config.int("transaction.state.log.segment.bytes").to_string()),
+                set("unclean.leader.election.enable", "false".to_owned()),
+            ],
+            ..topic
+        },
+        _ => topic,
+    }
 }
 
 fn new_topic_id(broker: &Broker) -> Uuid {
@@ -263,21 +345,6 @@ fn new_topic_id(broker: &Broker) -> Uuid {
         // Kafka keeps some ids for itself, and none that begins with a dash.
         if id != Uuid::ZERO && id != Uuid::ONE && !id.to_string().starts_with('-') {
             return id;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn topic_names_follow_kafkas_rules() {
-        for good in ["a", "a.b_c-D9", &"x".repeat(249)] {
-            assert!(is_valid_topic_name(good), "{good}");
-        }
-        for bad in ["", ".", "..", "a b", "a/b", "é", &"x".repeat(250)] {
-            assert!(!is_valid_topic_name(bad), "{bad}");
         }
     }
 }

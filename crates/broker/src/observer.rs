@@ -20,9 +20,8 @@ impl Observer {
 impl LogObserver for Observer {
     fn advanced(&self, advances: &[Advance]) {
         for advance in advances {
-            let of = advance.log.partition();
             // A partition that is being made or deleted has nobody who waits.
-            if let Some(partition) = self.topics.partition(&of.topic, of.partition) {
+            if let Some(partition) = self.topics.of_log(advance.log.partition()) {
                 partition.advanced(advance.durable_end);
             }
         }

@@ -6,20 +6,19 @@ use crate::config::listeners::EndPoint;
 use crate::config::{Config, Settings};
 use crate::connection::{self, Client};
 use crate::fetch_session::FetchSessions;
+use crate::groups::Groups;
+use crate::housekeeping;
 use crate::http;
 use crate::memory::RequestMemory;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, MetadataError};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
-use crate::partition::Partition;
 use crate::stopping::Stopping;
-use crate::topics::{Topic, Topics};
+use crate::topics::Topics;
+use crate::transactions::Transactions;
 use afluente_env::Env;
 use afluente_env::net::{ListenOptions, Listener, Stream};
-use afluente_protocol::numbers::LeaderEpoch;
-use afluente_protocol::uuid::Uuid;
 use afluente_storage::{LogDir, LogDirConfig, StorageError};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +53,9 @@ pub enum StartError {
         /// Why.
         source: StorageError,
     },
+    /// The cluster's metadata cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     /// An address cannot be listened on.
     #[error("could not listen on {end}")]
     Listen {
@@ -75,14 +77,13 @@ impl Server {
         let room = Arc::new(Notify::new());
         let observer = Arc::new(Observer::new(Arc::clone(&topics), Arc::clone(&room)));
         let log_dir = open_log_dir(&env, &path, &settings, observer)
-            .map_err(|source| StartError::LogDir { path, source })?;
-        load_topics(&log_dir, &topics);
+            .map_err(|source| StartError::LogDir { path: path.clone(), source })?;
+        let metadata = Metadata::open(&env, &path, &log_dir, &config, &settings, &topics).await?;
         let network = &settings.network;
         let broker = Arc::new(Broker {
-            metadata: Metadata::new(
-                Uuid::from_random_bytes(env.rng.uuid()).to_string(),
-                env.clock.wall_ms(),
-            ),
+            metadata,
+            groups: Groups::new(settings.coordinators.groups.clone(), &env),
+            transactions: Transactions::new(settings.coordinators.transactions),
             fetch_sessions: FetchSessions::new(settings.fetch.session_slots),
             memory: Arc::new(RequestMemory::new(network.request_memory_bytes)),
             metrics: Metrics::default(),
@@ -103,6 +104,7 @@ impl Server {
         };
         server.listen_for_clients().await?;
         server.listen_for_http().await?;
+        housekeeping::start(&server.broker);
         Ok(server)
     }
 
@@ -282,21 +284,4 @@ fn open_log_dir(
     let (log_dir, report) = LogDir::open(env, path, config, observer)?;
     tracing::info!(path = %path.display(), ?report, "log directory opened");
     Ok(log_dir)
-}
-
-/// The topics that the directory has logs of.
-fn load_topics(log_dir: &LogDir, topics: &Topics) {
-    let mut found: BTreeMap<Arc<str>, (Uuid, Vec<Arc<Partition>>)> = BTreeMap::new();
-    for log in log_dir.logs() {
-        let name = Arc::clone(&log.partition().topic);
-        let index = log.partition().partition;
-        let epoch = log.latest_leader_epoch().unwrap_or(LeaderEpoch(0));
-        let entry = found.entry(name).or_insert_with(|| (log.topic_id(), Vec::new()));
-        let partition = Partition::new(index, log, epoch);
-        partition.advanced(partition.log().durable_end());
-        entry.1.push(partition);
-    }
-    for (name, (id, partitions)) in found {
-        topics.put(Topic { name, id, partitions: partitions.into() });
-    }
 }

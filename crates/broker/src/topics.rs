@@ -6,9 +6,10 @@
 use crate::partition::Partition;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::uuid::Uuid;
+use afluente_storage::TopicPartition;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A topic and the partitions of it that this broker leads.
 pub struct Topic {
@@ -24,6 +25,8 @@ pub struct Topic {
 #[derive(Default)]
 pub struct Topics {
     maps: RwLock<Maps>,
+    /// The metadata log: nobody finds it by name, but it is told of its commits like the others.
+    metadata: OnceLock<Arc<Partition>>,
 }
 
 #[derive(Default)]
@@ -79,6 +82,21 @@ impl Topics {
     #[must_use]
     pub fn partition(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
         self.maps.read().by_name.get(topic)?.partition(index).cloned()
+    }
+
+    /// Sets the partition that is the metadata log.
+    pub(crate) fn set_metadata(&self, partition: Arc<Partition>) {
+        // A second one would be a second metadata log: there is one for each `Topics`.
+        let _ = self.metadata.set(partition);
+    }
+
+    /// The partition of a log, the metadata log included.
+    #[must_use]
+    pub fn of_log(&self, of: &TopicPartition) -> Option<Arc<Partition>> {
+        if &*of.topic == crate::metadata::TOPIC {
+            return self.metadata.get().cloned();
+        }
+        self.partition(&of.topic, of.partition)
     }
 
     /// All topics, in the order of their names.

@@ -9,7 +9,7 @@ mod topics;
 
 pub use configs::{ConfigChange, ConfigOperation, alter_configs};
 pub use partitions::create_partitions;
-pub use topics::{create_topics, delete_topics};
+pub use topics::{NewTopic, create_topics, delete_topics};
 
 use crate::image::MetadataImage;
 use afluente_protocol::error_code::ErrorCode;

@@ -76,6 +76,13 @@ impl State {
         }
     }
 
+    /// Whether Kafka has a state of this name; two of its states are never seen here.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        Self::ALL.iter().any(|state| state.name() == name)
+            || matches!(name, "Dead" | "PrepareEpochFence")
+    }
+
     fn code(self) -> i8 {
         match self {
             Self::Empty => 0,

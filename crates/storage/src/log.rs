@@ -8,11 +8,17 @@
 //! over IO), `state`, then the journal's.
 
 mod append;
+mod close;
 pub(crate) mod cold;
 pub(crate) mod flush;
 mod read;
 pub(crate) mod replay;
+mod retention;
 pub(crate) mod state;
+mod timestamps;
+mod truncate;
+
+pub use timestamps::{TimestampFound, TimestampQuery};
 
 use crate::TopicPartition;
 use crate::log_config::LogConfig;

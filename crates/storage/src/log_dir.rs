@@ -7,10 +7,11 @@ mod journal_worker;
 mod open;
 mod shared;
 
+pub(crate) use close::write_file;
 pub use config::LogDirConfig;
 pub use open::OpenReport;
-pub(crate) use shared::Shared;
 pub use shared::{DirFigures, DirState};
+pub(crate) use shared::{Doomed, Shared};
 
 use crate::TopicPartition;
 use crate::error::StorageError;

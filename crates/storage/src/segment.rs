@@ -30,6 +30,10 @@ pub(crate) struct Segment {
     pub(crate) time_index_bytes: u32,
     /// What is not in the index files yet. `None` for a sealed segment whose files are complete.
     pub(crate) growth: Option<Box<IndexGrowth>>,
+    /// What was known of producers when it began, until that is in its snapshot file.
+    pub(crate) snapshot: Option<Vec<u8>>,
+    /// Its file has been cut to its size since this segment was sealed.
+    pub(crate) is_trimmed: bool,
 }
 
 /// Entries of the offset and time index that are not in their files yet.
@@ -69,6 +73,8 @@ impl Segment {
             offset_index_bytes: 0,
             time_index_bytes: 0,
             growth: None,
+            snapshot: None,
+            is_trimmed: false,
         }
     }
 
@@ -89,6 +95,8 @@ impl Segment {
             offset_index_bytes: record.offset_index_bytes,
             time_index_bytes: record.time_index_bytes,
             growth: None,
+            snapshot: None,
+            is_trimmed: false,
         }
     }
 
@@ -215,6 +223,11 @@ impl SegmentName {
 
     pub(crate) fn txn_index(self, directory: &Path) -> PathBuf {
         self.with_suffix(directory, "txnindex")
+    }
+
+    /// What was known of producers at its beginning.
+    pub(crate) fn snapshot(self, directory: &Path) -> PathBuf {
+        self.with_suffix(directory, "snapshot")
     }
 
     fn with_suffix(self, directory: &Path, suffix: &str) -> PathBuf {

@@ -1,5 +1,6 @@
 //! The schema as Rust: one file a message, and the enums that hold any message of a kind.
 
+mod codec;
 mod enums;
 mod structs;
 

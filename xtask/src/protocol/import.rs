@@ -238,3 +238,68 @@ fn upper_camel(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &str = r#"
+        // A comment before
+        {
+          "apiKey": 3, "type": "request", "listeners": ["broker"], "name": "SampleRequest",
+          // and one inside.
+          "validVersions": "2-6", "latestVersionUnstable": true, "flexibleVersions": "5+",
+          "fields": [
+            { "name": "Gone", "type": "int8", "versions": "0-1" },
+            { "name": "maxBytes", "type": "int32", "versions": "0+", "default": "0x7fffffff",
+              "ignorable": true, "about": "Prose that stays behind." },
+            { "name": "Rack", "type": "string", "versions": "3+", "nullableVersions": "4+",
+              "default": "null", "ignorable": true },
+            { "name": "Data", "type": "records", "versions": "0+", "nullableVersions": "0+" },
+            { "name": "Node", "type": "Place", "versions": "5+", "taggedVersions": "5+", "tag": 1 },
+            { "name": "Parts", "type": "[]Part", "versions": "0-3", "fields": [
+              { "name": "Index", "type": "int32", "versions": "0+", "mapKey": true }
+            ]}
+          ],
+          "commonStructs": [
+            { "name": "Place", "versions": "0+", "fields": [
+              { "name": "Port", "type": "uint16", "versions": "0+" } ]},
+            { "name": "Unused", "versions": "0+", "fields": [] }
+          ]
+        }"#;
+    const RESPONSE: &str = r#"{ "apiKey": 3, "type": "response", "name": "SampleResponse",
+        "validVersions": "2-6", "flexibleVersions": "5+", "fields": [] }"#;
+    const SCHEMA: &str = "\
+api 3 Sample
+on broker
+advertise 2-5
+
+request 2-6, flexible 5+
+  MaxBytes: int32 = 2147483647
+  Rack: string = null, 3+, null 4+, ignorable
+  Data: records? = null
+  Node: Place, 5+, tag 1
+  Parts: []Part, 2-3
+    Index: int32
+  struct Place
+    Port: uint16
+
+response 2-6, flexible 5+
+";
+
+    #[test]
+    fn facts_are_taken_over_clipped_to_the_versions_that_exist() {
+        let folder = std::env::temp_dir().join(format!("afluente-import-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, json) in [("request.json", REQUEST), ("response.json", RESPONSE)] {
+            std::fs::write(folder.join(name), json).expect("a file");
+        }
+        let files = import(&folder, &folder);
+        std::fs::remove_dir_all(&folder).expect("the folder goes");
+        let files = files.expect("good definitions");
+        assert_eq!(
+            files.into_iter().collect::<Vec<_>>(),
+            [("api/sample.schema".into(), SCHEMA.into())]
+        );
+    }
+}

@@ -13,9 +13,11 @@ const GUIDES: &[&str] = &["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "do
 /// Folders whose README lists every document beside it.
 const LISTED: &[&str] = &["docs/formats/", "docs/recipes/"];
 
+const MAP: &str = "ARCHITECTURE.md";
+
 const CHANGELOG: &str = "CHANGELOG.md";
 
-pub(crate) fn check(tree: &Tree, _: &Metadata) -> Vec<Finding> {
+pub(crate) fn check(tree: &Tree, metadata: &Metadata) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.texts_ending(".md") {
         let is_guide = GUIDES.iter().any(|guide| path.starts_with(guide));
@@ -34,11 +36,30 @@ pub(crate) fn check(tree: &Tree, _: &Metadata) -> Vec<Finding> {
         }
     }
     findings.extend(LISTED.iter().flat_map(|folder| unlisted(tree, folder)));
+    findings.extend(unmapped(tree.text(MAP).unwrap_or_default(), metadata));
     match tree.text(CHANGELOG) {
         Some(text) if text.lines().any(|line| line == "## [Unreleased]") => {}
         _ => findings.push(Finding::file(CHANGELOG, "needs a section `## [Unreleased]`")),
     }
     findings
+}
+
+/// The crates that the map of the code leaves out, or calls planned although they are there.
+fn unmapped(map: &str, metadata: &Metadata) -> Vec<Finding> {
+    let crates =
+        metadata.members.iter().filter(|member| member.manifest_path.starts_with("crates/"));
+    crates
+        .filter_map(|member| {
+            let name = member.name.trim_start_matches("afluente-");
+            if !map.contains(&format!("`{name}`")) {
+                Some(Finding::file(MAP, format!("the map of the code lacks `{name}`")))
+            } else if map.contains(&format!("`{name}` *planned*")) {
+                Some(Finding::file(MAP, format!("`{name}` is there, and no longer planned")))
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 /// The documents in `folder` to which its README has no link.
@@ -128,6 +149,7 @@ fn named_paths<'a>(tree: &Tree, line: &'a str) -> impl Iterator<Item = &'a str> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tidy::metadata::Package;
 
     fn check_files(files: &[(&str, &str)]) -> Vec<String> {
         let mut files = files.to_vec();
@@ -154,6 +176,22 @@ mod tests {
             ("docs/recipes/add-x.md", "# Add an x\n"),
         ]);
         assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn the_map_shows_every_crate_as_it_is() {
+        let package = |name: &str| Package {
+            name: format!("afluente-{name}"),
+            manifest_path: format!("crates/{name}/Cargo.toml"),
+            dependencies: Vec::new(),
+        };
+        let metadata = Metadata { members: ["env", "auth", "sim"].map(package).to_vec() };
+        assert_eq!(unmapped("`env` `auth` `sim`, `schema` *planned*", &metadata), []);
+        let messages: Vec<String> = unmapped("| `env` | `auth` *planned* |", &metadata)
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect();
+        assert_eq!(messages.len(), 2, "{messages:?}");
     }
 
     #[test]

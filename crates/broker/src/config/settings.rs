@@ -3,6 +3,8 @@
 use super::listeners::{self, Listener, ListenerTexts, SecurityProtocol};
 use super::value::Value;
 use super::{Config, ConfigError};
+use afluente_coordinator::groups::GroupSettings;
+use afluente_coordinator::transactions::TransactionSettings;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ pub struct Settings {
     pub fetch: FetchSettings,
     /// The log.
     pub log: LogSettings,
+    /// Groups and transactions.
+    pub coordinators: CoordinatorSettings,
 }
 
 /// Who this node is.
@@ -107,6 +111,19 @@ pub struct LogSettings {
     pub cache_bytes: u64,
 }
 
+/// Groups and transactions.
+#[derive(Debug, Clone)]
+pub struct CoordinatorSettings {
+    /// `group.*` and `offset*`.
+    pub groups: GroupSettings,
+    /// `transaction*`.
+    pub transactions: TransactionSettings,
+    /// `offsets.retention.check.interval.ms`.
+    pub expire_offsets_every: Duration,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    pub abort_transactions_every: Duration,
+}
+
 impl Settings {
     /// Reads a checked configuration, and checks keys against each other.
     ///
@@ -143,12 +160,39 @@ impl Settings {
                 is_synchronous: config.text("log.durability").as_deref() == Some("sync"),
                 cache_bytes: u64::try_from(config.long("log.cache.bytes")).unwrap_or(0),
             },
+            coordinators: read_coordinators(config),
         })
     }
 }
 
 /// Values by name, for the code that fills [`Settings`] and its like. A wrong name or kind is a
 /// mistake in our own code, which the first test that reads the defaults finds.
+fn read_coordinators(config: &Config) -> CoordinatorSettings {
+    let groups = GroupSettings {
+        classic_max_size: config.int("group.max.size"),
+        classic_initial_rebalance_delay_ms: config.int("group.initial.rebalance.delay.ms"),
+        classic_min_session_timeout_ms: config.int("group.min.session.timeout.ms"),
+        classic_max_session_timeout_ms: config.int("group.max.session.timeout.ms"),
+        offset_metadata_max_bytes: config.int("offset.metadata.max.bytes"),
+        offsets_retention_ms: i64::from(config.int("offsets.retention.minutes")) * 60_000,
+        consumer_max_size: config.int("group.consumer.max.size"),
+        consumer_session_timeout_ms: config.int("group.consumer.session.timeout.ms"),
+        consumer_heartbeat_interval_ms: config.int("group.consumer.heartbeat.interval.ms"),
+        ..GroupSettings::default()
+    };
+    let transactions = TransactionSettings {
+        timeout_ms_max: config.int("transaction.max.timeout.ms"),
+        id_expiration_ms: i64::from(config.int("transactional.id.expiration.ms")),
+    };
+    CoordinatorSettings {
+        groups,
+        transactions,
+        expire_offsets_every: config.millis("offsets.retention.check.interval.ms"),
+        abort_transactions_every: config
+            .millis("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+    }
+}
+
 impl Config {
     /// A `boolean`.
     #[must_use]

@@ -6,6 +6,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{self, CloseReason, Outcome, RequestContext};
+use crate::metadata::SUPPORTED_FEATURES;
 use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::api_versions_request::ApiVersionsRequest;
@@ -32,24 +33,24 @@ pub(crate) async fn handle(
         }
         *context.client.software.lock() = Some((name, version));
     }
-    let features = broker.metadata.features();
-    let supported =
-        features.supported.iter().filter(|feature| feature.min > 0 || context.version >= 4).map(
-            |feature| SupportedFeatureKey {
-                name: feature.name.to_owned(),
-                min_version: feature.min,
-                max_version: feature.max,
-            },
-        );
-    let finalized = features.finalized.iter().map(|(name, level)| FinalizedFeatureKey {
-        name: name.clone(),
-        max_version_level: *level,
-        min_version_level: *level,
+    let supported = SUPPORTED_FEATURES
+        .iter()
+        .filter(|feature| feature.min > 0 || context.version >= 4)
+        .map(|feature| SupportedFeatureKey {
+            name: feature.name.to_owned(),
+            min_version: feature.min,
+            max_version: feature.max,
+        });
+    let (finalized, epoch) = broker.metadata.finalized_features();
+    let finalized = finalized.into_iter().map(|(name, level)| FinalizedFeatureKey {
+        name,
+        max_version_level: level,
+        min_version_level: level,
     });
     Ok(ApiVersionsResponse {
         api_keys: advertised(),
         supported_features: supported.collect(),
-        finalized_features_epoch: features.epoch,
+        finalized_features_epoch: epoch,
         finalized_features: finalized.collect(),
         ..Default::default()
     })

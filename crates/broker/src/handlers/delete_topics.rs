@@ -57,11 +57,15 @@ async fn delete(
         Err(code) => return refused(code, code.message()),
     };
     match broker.metadata.delete_topic(broker, &topic.id).await {
-        Ok(()) => DeletableTopicResult {
-            name: Some(topic.name.to_string()),
-            topic_id: topic.id,
-            ..Default::default()
-        },
-        Err(refusal) => refused(refusal.code, &refusal.message),
+        Ok(()) => {
+            let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+            broker.groups.partitions_deleted(broker, &topic.name, count).await;
+            DeletableTopicResult {
+                name: Some(topic.name.to_string()),
+                topic_id: topic.id,
+                ..Default::default()
+            }
+        }
+        Err((code, message)) => refused(code, &message),
     }
 }

@@ -6,8 +6,8 @@
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
 use crate::handlers::operations;
-use crate::metadata::is_valid_topic_name;
 use crate::topics::{Topic, is_internal};
+use afluente_cluster::topic_name;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use afluente_protocol::messages::metadata_response::{
@@ -89,7 +89,7 @@ async fn one_topic(
     if let Some(topic) = broker.topics.by_name(name) {
         return describe(broker, &topic);
     }
-    if !is_valid_topic_name(name) {
+    if topic_name::validate(name).is_err() {
         return failed(asked, ErrorCode::InvalidTopicException);
     }
     if !may_create || !broker.settings.topics.auto_create {

@@ -39,5 +39,4 @@ pub(crate) const CLUSTER: i32 = bits(&[
     IDEMPOTENT_WRITE,
 ]);
 /// Of a group.
-#[expect(dead_code, reason = "DescribeGroups is not served yet")]
 pub(crate) const GROUP: i32 = bits(&[READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS]);

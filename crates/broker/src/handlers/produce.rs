@@ -1,10 +1,12 @@
-//! Produce (0), versions 3 to 13. KIP-98 (idempotence), KIP-516 (topic ids), KIP-951 (leader hints,
-//! which a single node never has to give).
+//! Produce (0), versions 3 to 13. KIP-98 (idempotence, transactions), KIP-516 (topic ids), KIP-890
+//! (transactions are verified), KIP-951 (leader hints, which a single node never has to give).
 //!
 //! The records stay slices of the request until the log copies them. The answer waits until all
 //! that was appended is durable; with acks=0 there is none, and an error closes the connection.
 //! `acks=1` and `acks=all` are the same here: one replica is all there are. Not done:
 //! authorization.
+
+mod transaction;
 
 use crate::broker::Broker;
 use crate::connection::Pending;
@@ -19,14 +21,12 @@ use afluente_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use afluente_protocol::reader::Reader;
+use afluente_storage::producer_state::VerificationGuard;
 use afluente_storage::validate::RecordFault;
 use afluente_storage::{AppendError, AppendOptions, Appended};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The first version with topic ids instead of names.
-const TOPIC_IDS_FROM: i16 = 13;
 
 /// Kafka's own tools may write to internal topics under this client id.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -34,8 +34,9 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 /// What is true of all partitions of a request.
 struct Produce<'a> {
     broker: &'a Arc<Broker>,
-    goes_by_topic_id: bool,
     is_admin: bool,
+    version: i16,
+    transactional_id: Option<String>,
     acks: i16,
     now_ms: i64,
     give_up: Moment,
@@ -55,8 +56,9 @@ pub(crate) async fn handle(
     drop(reader);
     let produce = Produce {
         broker,
-        goes_by_topic_id: context.version >= TOPIC_IDS_FROM,
         is_admin: context.client_id.as_deref() == Some(ADMIN_CLIENT_ID),
+        version: context.version,
+        transactional_id: request.transactional_id,
         acks: request.acks,
         now_ms: broker.env.clock.wall_ms(),
         give_up: context.received
@@ -94,11 +96,7 @@ pub(crate) async fn handle(
 
 impl Produce<'_> {
     async fn topic(&self, data: TopicProduceData) -> TopicProduceResponse {
-        let topic = if self.goes_by_topic_id && data.topic_id.is_zero() {
-            Err(ErrorCode::UnknownTopicId)
-        } else {
-            self.broker.topics.resolve(&data.name, &data.topic_id)
-        };
+        let topic = self.broker.topics.resolve(&data.name, &data.topic_id);
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for part in data.partition_data {
             let records = part.records.map(|records| records.into_bytes()).unwrap_or_default();
@@ -128,9 +126,21 @@ impl Produce<'_> {
         if self.acks == -1 && partition.log().config().min_insync_replicas > 1 {
             return refused(index, ErrorCode::NotEnoughReplicas, None);
         }
+        let enlisted = transaction::enlist(
+            self.broker,
+            self.version,
+            self.transactional_id.as_deref(),
+            partition,
+            &records,
+            self.now_ms,
+        );
+        let guard = match enlisted.await {
+            Ok(guard) => guard,
+            Err(code) => return refused(index, code, None),
+        };
         let size = records.len() as u64;
         let metrics = &self.broker.metrics;
-        match self.append(partition, records).await {
+        match self.append(partition, records, guard).await {
             Ok(appended) => {
                 metrics.produced_bytes.add(size);
                 metrics.produced_batches.add(1);
@@ -155,8 +165,13 @@ impl Produce<'_> {
         &self,
         partition: &Arc<Partition>,
         records: Bytes,
+        guard: VerificationGuard,
     ) -> Result<Appended, AppendError> {
-        let options = AppendOptions::client(partition.leader_epoch(), self.now_ms);
+        let options = AppendOptions {
+            guard,
+            verification_enabled: true,
+            ..AppendOptions::client(partition.leader_epoch(), self.now_ms)
+        };
         loop {
             // Asked for before the attempt: room that comes in between is not missed.
             let mut room = std::pin::pin!(self.broker.room.notified());

@@ -15,7 +15,22 @@ pub struct ListFilter<'a> {
     /// Open for longer than this, in milliseconds.
     pub open_longer_than_ms: Option<i64>,
     /// The whole transactional id matches.
-    pub id_pattern: Option<&'a regex_lite::Regex>,
+    pub id_pattern: Option<&'a IdPattern>,
+}
+
+/// A regular expression for whole transactional ids (KIP-1152).
+#[derive(Debug, Clone)]
+pub struct IdPattern(regex_lite::Regex);
+
+impl IdPattern {
+    /// Compiles the expression.
+    ///
+    /// # Errors
+    /// It is not one: what the compiler says.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        let regex = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
+        regex.map(Self).map_err(|error| error.to_string())
+    }
 }
 
 impl TransactionShard {
@@ -60,7 +75,7 @@ impl TransactionShard {
                     && (filter.producer_ids.is_empty()
                         || filter.producer_ids.contains(&t.producer_id))
                     && filter.open_longer_than_ms.is_none_or(|limit_ms| open_ms > limit_ms)
-                    && filter.id_pattern.is_none_or(|pattern| pattern.is_match(id))
+                    && filter.id_pattern.is_none_or(|pattern| pattern.0.is_match(id))
             })
             .map(|(transactional_id, transaction)| ListedTransaction {
                 transactional_id: transactional_id.clone(),

@@ -52,6 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) sequence: u64,
     pub(crate) logs: BTreeMap<u64, LogRecord>,
     pub(crate) doomed: Vec<String>,
+    /// Of the last clean stop.
     pub(crate) clean_stop_files: Vec<(String, u32)>,
     /// Where the next frame goes.
     position: u64,
@@ -277,8 +278,9 @@ impl Loaded {
     fn take(&mut self, frame: &Frame<'_>, versions: &mut BTreeMap<u64, u64>) -> Result<(), String> {
         self.sequence = frame.sequence;
         self.facts = frame.facts;
-        // Only the last frame can be that of a clean stop.
-        self.clean_stop_files.clear();
+        if frame.facts.clean {
+            self.clean_stop_files.clear();
+        }
         let mut body = frame.body;
         while !body.is_empty() {
             match Record::decode(&mut body)? {

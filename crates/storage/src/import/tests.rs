@@ -166,7 +166,9 @@ fn indexes_built_again_are_kafkas_own() {
     let dir = read_dir(&RealDisk, &root.path().join("clean")).unwrap();
     let mut compared = 0;
     for partition in &dir.partitions {
-        let rules = rules(partition, true);
+        let is_internal = partition.name.topic.starts_with("__");
+        // `index.interval.bytes` of the fixture's topics.
+        let rules = ImportRules { index_interval_bytes: 1024, ..rules(partition, true) };
         let kafkas = read_partition(&RealDisk, &partition.path, &rules).unwrap();
         for segment in &kafkas.segments {
             let index = SegmentFile::live(segment.base, SegmentFileKind::OffsetIndex).to_string();
@@ -182,16 +184,17 @@ fn indexes_built_again_are_kafkas_own() {
             }
             assert_eq!(ours.newest, kafkas.newest, "{:?} {}", partition.path, ours.base);
             assert_eq!(ours.size_bytes, kafkas.size_bytes);
-            // The topics have intervals of their own, and Kafka begins to count anew at a restart;
-            // compare where neither plays a part.
-            if kafkas.offsets.is_empty() && ours.offsets.is_empty() {
+            // Kafka counts the interval anew after a restart: this one was appended to in two runs.
+            let spans_a_restart = partition.name.topic == "transactions" && ours.base.0 == 12;
+            if !is_internal && !spans_a_restart {
+                assert_eq!(ours.offsets, kafkas.offsets, "{:?} {}", partition.path, ours.base);
                 assert_eq!(ours.times, kafkas.times, "{:?} {}", partition.path, ours.base);
-                compared += 1;
+                compared += ours.offsets.len();
             }
         }
         assert_knows(&ours, &kafkas);
     }
-    assert!(compared > 10, "{compared}");
+    assert!(compared > 100, "{compared}");
 }
 
 /// A partition with several segments, producers and transactions, on its own.

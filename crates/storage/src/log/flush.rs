@@ -18,6 +18,7 @@ use crate::error::{IoContext, StorageError};
 use crate::segment::SegmentName;
 use crate::tail::Chunk;
 use afluente_env::disk::{Access, Disk, File, OpenHow, read_full_at, write_all_at};
+use afluente_protocol::numbers::Offset;
 use afluente_stdx::aligned_buf::AlignedBuf;
 use afluente_stdx::append_buf::{ALIGNMENT, AppendBufReader};
 use std::path::{Path, PathBuf};
@@ -76,11 +77,23 @@ struct Piece {
     gap: usize,
 }
 
-/// New bytes of an index file.
+/// New bytes of a file beside a segment.
 struct Spill {
+    segment: Offset,
+    kind: SpillKind,
     path: PathBuf,
     at: u64,
     bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SpillKind {
+    OffsetIndex,
+    TimeIndex,
+    TxnIndex,
+    Snapshot,
+    /// The padding of a sealed segment's file is cut off.
+    Trim,
 }
 
 impl Log {
@@ -90,7 +103,16 @@ impl Log {
         extent: Extent,
         scratch: &mut AlignedBuf,
     ) -> Result<Flushed, StorageError> {
-        let mut flush = self.flush.lock();
+        self.flush_locked(&mut self.flush.lock(), extent, scratch)
+    }
+
+    /// The same for who holds the lock already.
+    pub(crate) fn flush_locked(
+        self: &Arc<Self>,
+        flush: &mut FlushState,
+        extent: Extent,
+        scratch: &mut AlignedBuf,
+    ) -> Result<Flushed, StorageError> {
         let plan = {
             let mut state = self.state.lock();
             if state.deleted {
@@ -102,7 +124,13 @@ impl Log {
             self.plan(&mut state, extent)
         };
         let mut flushed = Flushed::default();
-        self.write(&mut flush, &plan, scratch, &mut flushed)?;
+        let was_made = flush.directory_made;
+        if let Err(error) = self.write(flush, &plan, scratch, &mut flushed) {
+            self.take_back(&plan);
+            // What is to be synced is forgotten with this; a directory is made, and synced, again.
+            flush.directory_made = was_made;
+            return Err(error);
+        }
         self.settle(&plan);
         flushed.record = plan.record;
         Ok(flushed)
@@ -133,24 +161,49 @@ impl Log {
 
     /// Index entries that go to their files now: many, or the last ones of a sealed segment.
     fn plan_spills(&self, state: &mut LogState, extent: Extent) -> Vec<Spill> {
+        let closing = state.closing;
         let mut spills = Vec::new();
         let directory = self.directory();
         let last = state.segments.len() - 1;
         for (index, segment) in state.segments.iter_mut().enumerate().rev() {
             let name = segment.name();
             let sealed = index < last;
-            if sealed && segment.growth.is_none() && segment.aborted_pending() == 0 {
+            let is_complete = segment.growth.is_none()
+                && segment.aborted_pending() == 0
+                && segment.snapshot.is_none();
+            if sealed && is_complete && segment.is_trimmed {
                 // Those before it are complete as well.
                 break;
             }
+            let base = segment.base;
+            if let Some(bytes) = segment.snapshot.take() {
+                let path = name.snapshot(&directory);
+                let kind = SpillKind::Snapshot;
+                spills.push(Spill { segment: base, kind, path, at: 0, bytes });
+            }
+            if sealed && extent == Extent::All && !segment.is_trimmed {
+                segment.is_trimmed = true;
+                spills.push(Spill {
+                    segment: base,
+                    kind: SpillKind::Trim,
+                    path: name.log(&directory),
+                    at: segment.size,
+                    bytes: Vec::new(),
+                });
+            }
             if let Some(growth) = &mut segment.growth {
-                if sealed || growth.offsets.len() >= INDEX_BYTES_WORTHWHILE {
+                let worthwhile = growth.offsets.len() >= INDEX_BYTES_WORTHWHILE;
+                if sealed || worthwhile || closing {
                     spills.push(Spill {
+                        segment: base,
+                        kind: SpillKind::OffsetIndex,
                         path: name.offset_index(&directory),
                         at: u64::from(segment.offset_index_bytes),
                         bytes: std::mem::take(&mut growth.offsets),
                     });
                     spills.push(Spill {
+                        segment: base,
+                        kind: SpillKind::TimeIndex,
                         path: name.time_index(&directory),
                         at: u64::from(segment.time_index_bytes),
                         bytes: std::mem::take(&mut growth.times),
@@ -168,13 +221,15 @@ impl Log {
                 let at = segment.txn_index_bytes;
                 segment.txn_index_bytes = byte_count(&bytes);
                 spills.push(Spill {
+                    segment: base,
+                    kind: SpillKind::TxnIndex,
                     path: name.txn_index(&directory),
                     at: u64::from(at),
                     bytes: bytes[at as usize..].to_vec(),
                 });
             }
         }
-        spills.retain(|spill| !spill.bytes.is_empty());
+        spills.retain(|spill| spill.kind == SpillKind::Trim || !spill.bytes.is_empty());
         spills
     }
 
@@ -213,6 +268,9 @@ impl Log {
         for spill in &plan.spills {
             let how = OpenHow::buffered(Access::CreateOrWrite);
             let file = disk.open(&spill.path, how).doing("open index", &spill.path)?;
+            if matches!(spill.kind, SpillKind::Trim | SpillKind::Snapshot) {
+                file.set_len(spill.at).doing("cut", &spill.path)?;
+            }
             write_all_at(file.as_ref(), &spill.bytes, spill.at)
                 .doing("write index", &spill.path)?;
             flushed.files.push((file, spill.path.clone()));
@@ -242,6 +300,24 @@ impl Log {
         flushed.directories.push(directory.to_owned());
         flushed.directories.push(self.dir.path.clone());
         Ok(())
+    }
+
+    /// What was planned could not be written, for lack of space: it is as if it had not been
+    /// planned. Entries of the two indexes that were taken are given up; they are only hints.
+    fn take_back(&self, plan: &Plan) {
+        let mut state = self.state.lock();
+        for spill in &plan.spills {
+            let found = state.segments.iter_mut().find(|segment| segment.base == spill.segment);
+            let Some(segment) = found else { continue };
+            let at = u32::try_from(spill.at).unwrap_or(0);
+            match spill.kind {
+                SpillKind::OffsetIndex => segment.offset_index_bytes = at,
+                SpillKind::TimeIndex => segment.time_index_bytes = at,
+                SpillKind::TxnIndex => segment.txn_index_bytes = at,
+                SpillKind::Snapshot => segment.snapshot = Some(spill.bytes.clone()),
+                SpillKind::Trim => segment.is_trimmed = false,
+            }
+        }
     }
 
     /// What was planned is in the files.

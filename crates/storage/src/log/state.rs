@@ -3,7 +3,7 @@
 use crate::checkpoint::LogRecord;
 use crate::leader_epochs::LeaderEpochs;
 use crate::log_config::LogConfig;
-use crate::producer_state::{CompletedTxn, ProducerState};
+use crate::producer_state::{CompletedTxn, ProducerState, snapshot};
 use crate::segment::Segment;
 use crate::tail::{CHUNK_BYTES_MIN, Chunk, Tail, head_len};
 use afluente_protocol::numbers::Offset;
@@ -29,6 +29,10 @@ pub(crate) struct LogState {
     /// Counts the records made of it for the checkpoint.
     pub(crate) version: u64,
     pub(crate) deleted: bool,
+    /// Something of it has changed since it was opened.
+    pub(crate) changed: bool,
+    /// The next flush completes all files.
+    pub(crate) closing: bool,
     /// The configuration is that of its topic. Before, nothing is deleted or compacted.
     pub(crate) config_known: bool,
     /// It is in the list of logs with something to write.
@@ -53,6 +57,8 @@ impl LogState {
             last_buffered_frame: 0,
             version: 0,
             deleted: false,
+            changed: false,
+            closing: false,
             config_known: false,
             listed_dirty: false,
             roll_jitter_ms: 0,
@@ -94,7 +100,9 @@ impl LogState {
     pub(crate) fn roll(&mut self, now_ms: i64, jitter_ms: i64) {
         assert!(self.active().size > 0, "an empty segment is not rolled");
         self.active_mut().seal();
-        self.segments.push(Segment::new(self.end, now_ms));
+        let mut next = Segment::new(self.end, now_ms);
+        next.snapshot = Some(snapshot::encode(self.producers.entries()));
+        self.segments.push(next);
         self.roll_jitter_ms = jitter_ms;
     }
 
@@ -148,6 +156,20 @@ impl LogState {
         if completed.aborted {
             self.active_mut().aborted.get_or_insert_default().note(completed);
         }
+    }
+
+    /// The log was cut at `end`; its segments are cut already.
+    pub(crate) fn truncated(&mut self, end: Offset, producers: ProducerState) {
+        self.end = end;
+        self.producers = producers;
+        self.epochs.truncate_from_end(end);
+        self.changed = true;
+        assert!(self.chunks.is_empty(), "a log is cut with nothing of it in memory");
+    }
+
+    /// Whether anything of it was ever written to files.
+    pub(crate) fn has_files(&self) -> bool {
+        self.segments.len() > 1 || self.active().size > 0 || self.active().base.0 > 0
     }
 
     /// What the checkpoint keeps, as of now.

@@ -33,6 +33,7 @@ const FILES_SYNCED_SINGLY_MAX: usize = 8;
 /// Bytes and logs of a round that are written in one step.
 const STEP_BYTES: u64 = 8 << 20;
 const STEP_LOGS: usize = 256;
+const GROW_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long to wait before trying again when the file system is full.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -44,6 +45,9 @@ pub(super) struct Background {
     last_round: Moment,
     /// Journal bytes when it was last seen growing, and when that was.
     last_growth: (u64, Moment),
+    next_retention: Moment,
+    /// There was no room for another journal file; not before then.
+    grow_again_at: Moment,
     /// The disk was full; not before then.
     retry_at: Option<Moment>,
 }
@@ -69,6 +73,7 @@ struct Round {
 impl Background {
     pub(super) fn new(dir: Arc<Shared>) -> Self {
         let now = dir.env.clock.now();
+        let dir_retention_interval = dir.config.retention_interval;
         Self {
             dir,
             scratch: AlignedBuf::new(),
@@ -76,6 +81,8 @@ impl Background {
             round: None,
             last_round: now,
             last_growth: (0, now),
+            grow_again_at: now,
+            next_retention: now + dir_retention_interval,
             retry_at: None,
         }
     }
@@ -85,6 +92,7 @@ impl Background {
             return Ok(Step::Again);
         }
         if self.round.is_none() {
+            self.apply_retention_if_due();
             if !self.is_round_due() {
                 return Ok(Step::ParkFor(self.dir.idle()));
             }
@@ -122,17 +130,11 @@ impl Background {
         Ok(())
     }
 
-    /// As the last thing before a clean stop.
-    pub(super) fn close(&mut self) -> Result<(), StorageError> {
-        self.checkpoint()?;
-        let dir = Arc::clone(&self.dir);
-        let facts = dir.facts(dir.journal.last_lsn(), true);
-        dir.checkpoint.lock().append(&facts, &[])?;
-        Ok(())
-    }
-
     /// Makes another journal file when all are in use and there may be more.
     fn grow_journal(&mut self) -> Result<bool, StorageError> {
+        if self.dir.env.clock.now() < self.grow_again_at {
+            return Ok(false);
+        }
         let len = self.dir.config.journal_file_bytes;
         let files_max = self.dir.config.journal_bytes_max / len;
         for kind in [RingKind::Synced, RingKind::Buffered] {
@@ -148,7 +150,16 @@ impl Background {
                 RingKind::Buffered => self.dir.journal.with_buffered(look),
             };
             let Some(number) = number else { continue };
-            let file = make_file(self.dir.env.disk.as_ref(), &self.dir.path, kind, number, len)?;
+            let disk = self.dir.env.disk.as_ref();
+            let file = match make_file(disk, &self.dir.path, kind, number, len) {
+                Err(error) if error.is_no_space() => {
+                    // It goes on with the files that it has; half a file is of no use.
+                    remove_tree(disk, &kind.file_path(&self.dir.path, number))?;
+                    self.grow_again_at = self.dir.env.clock.now() + GROW_AGAIN_AFTER;
+                    return Ok(false);
+                }
+                made => made?,
+            };
             match kind {
                 RingKind::Synced => self.dir.journal.with_synced(|writer| writer.add_file(file)),
                 RingKind::Buffered => {
@@ -172,9 +183,27 @@ impl Background {
         Ok(true)
     }
 
+    /// Looks through all logs for segments that are to go.
+    fn apply_retention_if_due(&mut self) {
+        let now = self.dir.env.clock.now();
+        if now < self.next_retention {
+            return;
+        }
+        self.next_retention = now + self.dir.config.retention_interval;
+        let logs: Vec<Arc<Log>> = self.dir.logs.read().by_name.values().cloned().collect();
+        let now_ms = self.dir.env.clock.wall_ms();
+        for log in logs {
+            let count = log.apply_retention(now_ms);
+            if count > 0 {
+                tracing::info!(log = %log.partition(), segments = count, "old segments go");
+            }
+        }
+    }
+
     fn is_round_due(&mut self) -> bool {
         let dir = &self.dir;
-        if dir.journal_full.load(Ordering::Acquire)
+        if dir.is_full()
+            || dir.journal_full.load(Ordering::Acquire)
             || dir.refused.load(Ordering::Acquire)
             || dir.journal_bytes_uncovered() >= dir.config.checkpoint_bytes
             || dir.tail.dirty_bytes() >= dir.tail.dirty_bytes_max() / 2
@@ -227,7 +256,7 @@ impl Background {
         self.sync()?;
         let round = self.round.as_mut().expect("a round is under way");
         for doomed in &round.doomed {
-            round.records.push(doomed.record.clone());
+            round.records.extend(doomed.deleted_log.map(|log_id| Record::Deleted { log_id }));
             round.records.push(Record::Doomed(doomed.path.clone()));
         }
         let dir = Arc::clone(&self.dir);

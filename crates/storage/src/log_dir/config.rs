@@ -23,6 +23,9 @@ pub struct LogDirConfig {
     pub checkpoint_after_quiet: Duration,
     /// And at the latest after so long.
     pub checkpoint_interval: Duration,
+    /// How often logs are looked through for segments that are to go
+    /// (`log.retention.check.interval.ms`).
+    pub retention_interval: Duration,
     /// With `durability=replicated`, records are durable after so long.
     pub buffered_sync_interval: Duration,
     /// And after so many bytes.
@@ -52,6 +55,7 @@ impl LogDirConfig {
             checkpoint_bytes,
             checkpoint_after_quiet: Duration::from_secs(3),
             checkpoint_interval: Duration::from_secs(30),
+            retention_interval: Duration::from_secs(300),
             buffered_sync_interval: Duration::from_millis(50),
             buffered_sync_bytes: 8 * MIB,
         }

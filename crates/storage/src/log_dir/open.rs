@@ -1,17 +1,19 @@
 //! Opening a log directory: checkpoint, then what the journal has after it.
 
 use super::background::Background;
+use super::close::foreign_change;
 use super::journal_worker::JournalWorker;
 use super::shared::Doomed;
 use super::{LogDir, LogDirConfig, LogObserver, Shared};
 use crate::TopicPartition;
-use crate::checkpoint::{self, CheckpointWriter, FrameFacts, Loaded, Record};
+use crate::checkpoint::{self, CheckpointWriter, FrameFacts, Loaded};
 use crate::cold_read::{COLD_READER_COUNT, ColdReader};
 use crate::error::{IoContext, StorageError};
 use crate::journal::frame::{EntryHeader, EntryKind};
 use crate::journal::replay::{RingHint, RingReader, TornTail};
 use crate::journal::ring::{RingKind, make_file};
 use crate::journal::{Journal, RingsAt};
+use crate::kafka_files::clean_shutdown::CLEAN_SHUTDOWN_FILE;
 use crate::log::Log;
 use crate::log::state::LogState;
 use crate::log_config::LogConfig;
@@ -129,8 +131,9 @@ fn load_or_make(
 ) -> Result<(Loaded, CheckpointWriter), StorageError> {
     let disk = &env.disk;
     if let Some(loaded) = checkpoint::load(disk.as_ref(), path)? {
+        let mut writer = CheckpointWriter::resume(Arc::clone(disk), path, &loaded)?;
         report.clean = loaded.facts.clean;
-        let writer = CheckpointWriter::resume(Arc::clone(disk), path, &loaded)?;
+        let loaded = check_witnesses(env, path, loaded, &mut writer)?;
         return Ok((loaded, writer));
     }
     let journal = RingKind::Synced.file_path(path, 1);
@@ -151,6 +154,47 @@ fn load_or_make(
     let writer = CheckpointWriter::create(Arc::clone(disk), path, directory_id, &facts, &[])?;
     let loaded = checkpoint::load(disk.as_ref(), path)?.expect("it was just made");
     Ok((loaded, writer))
+}
+
+/// Finds out whether another program has worked here, and takes away what a clean stop left, so
+/// that the same can be found out next time.
+fn check_witnesses(
+    env: &Env,
+    path: &Path,
+    mut loaded: Loaded,
+    writer: &mut CheckpointWriter,
+) -> Result<Loaded, StorageError> {
+    let disk = env.disk.as_ref();
+    let marker = path.join(CLEAN_SHUTDOWN_FILE);
+    let evidence = if loaded.facts.clean {
+        foreign_change(disk, path, &loaded.clean_stop_files)?
+    } else {
+        // Ours may still be there, if the process died while it opened the directory.
+        let is_there = disk.metadata(&marker).doing("look at", &marker)?.is_some();
+        let is_ours = foreign_change(disk, path, &loaded.clean_stop_files)?.is_none()
+            && !loaded.clean_stop_files.is_empty();
+        (is_there && !is_ours)
+            .then(|| format!("{CLEAN_SHUTDOWN_FILE} is there, and it is not ours"))
+    };
+    if let Some(evidence) = evidence {
+        return Err(StorageError::ForeignChange {
+            path: path.to_owned(),
+            evidence,
+            remedy: "to take over what is in the segments now, and lose what only our journal \
+                holds, move the files afluente.* out of the directory and start again",
+        });
+    }
+    if loaded.facts.clean {
+        // First the word that it is open again, then the marker: after a crash in between, the
+        // marker is known to be ours by its CRC.
+        let facts = FrameFacts { clean: false, ..loaded.facts };
+        loaded.sequence = writer.append(&facts, &[])?;
+    }
+    if disk.metadata(&marker).doing("look at", &marker)?.is_some() {
+        disk.remove_file(&marker).doing("remove", &marker)?;
+        disk.sync_dir(path).doing("sync the log directory", path)?;
+    }
+    Ok(loaded)
 }
 
 fn hints(loaded: &Loaded) -> (RingHint, RingHint) {
@@ -271,8 +315,7 @@ impl<'a> Recovery<'a> {
             self.shared.forget(&log);
             let path =
                 self.shared.rename_away(log.partition(), entry.log_id).map_err(Refusal::Storage)?;
-            let record = Record::Deleted { log_id: entry.log_id };
-            self.shared.doomed.lock().push(Doomed { record, path });
+            self.shared.doomed.lock().push(Doomed { deleted_log: Some(entry.log_id), path });
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the logs of a directory and its workers share.
 
+use super::background::remove_tree;
 use super::{Advance, LogDirConfig, LogObserver};
 use crate::TopicPartition;
 use crate::append::AppendError;
@@ -10,6 +11,7 @@ use crate::journal::Journal;
 use crate::journal::frame::EntryKind;
 use crate::journal::ring::{RingKind, make_file};
 use crate::log::Log;
+use crate::log::flush::Flushed;
 use crate::log::state::LogState;
 use crate::log_config::{Durability, LogConfig};
 use crate::tail::Tail;
@@ -65,7 +67,8 @@ pub(crate) struct Logs {
 
 /// Something to be removed once a checkpoint no longer needs it.
 pub(crate) struct Doomed {
-    pub(crate) record: Record,
+    /// It is the directory of this log.
+    pub(crate) deleted_log: Option<u64>,
     /// Relative to the log directory; a directory goes with all that is in it.
     pub(crate) path: String,
 }
@@ -187,6 +190,7 @@ impl Shared {
     }
 
     pub(crate) fn note_dirty(&self, log: &Arc<Log>, state: &mut LogState) {
+        state.changed = true;
         if !state.listed_dirty {
             state.listed_dirty = true;
             self.dirty.lock().push(Arc::clone(log));
@@ -267,6 +271,10 @@ impl Shared {
 
     pub(crate) fn is_offline(&self) -> bool {
         self.condition.load(Ordering::Acquire) == OFFLINE
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.condition.load(Ordering::Acquire) == FULL
     }
 
     fn offline_reason(&self) -> Arc<StorageError> {
@@ -353,6 +361,41 @@ impl Shared {
         }
     }
 
+    /// Syncs what a flush wrote, outside of any round.
+    pub(crate) fn sync_flushed(&self, flushed: Flushed) -> Result<(), StorageError> {
+        let sync = || {
+            for (file, path) in flushed.files {
+                file.sync_data().doing("sync", &path)?;
+            }
+            for directory in flushed.directories {
+                self.env.disk.sync_dir(&directory).doing("sync", &directory)?;
+            }
+            // What a round wrote before and has not synced yet is among what this relies on.
+            self.env.disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)
+        };
+        sync().inspect_err(|error| self.fail(error))
+    }
+
+    /// Appends records to the checkpoint outside of any round.
+    pub(crate) fn append_checkpoint(&self, records: &[Record]) -> Result<(), StorageError> {
+        let facts = self.facts(self.floor_lsn.load(Ordering::Acquire), false);
+        self.checkpoint.lock().append(&facts, records)?;
+        Ok(())
+    }
+
+    /// Removes a file that a durable checkpoint does not name any more.
+    pub(crate) fn remove_now(&self, path: &str) -> Result<(), StorageError> {
+        remove_tree(self.env.disk.as_ref(), &self.path.join(path))
+    }
+
+    /// The directory was closed: whoever still holds a log of it is told that it is offline.
+    pub(super) fn closed(&self) {
+        let name = self.path.display();
+        self.take_offline(&StorageError::Config(format!("log directory \"{name}\" was closed")));
+        self.logs.write().by_name.clear();
+        self.lock.lock().take();
+    }
+
     /// Deletes a log for good.
     pub(super) fn delete(&self, log: &Arc<Log>) -> Result<(), StorageError> {
         let lsn = {
@@ -370,8 +413,7 @@ impl Shared {
         let _flush = log.flush.lock();
         self.cold.forget_log(log.id());
         let doomed = self.rename_away(log.partition(), log.id())?;
-        let record = Record::Deleted { log_id: log.id() };
-        self.doomed.lock().push(Doomed { record, path: doomed });
+        self.doomed.lock().push(Doomed { deleted_log: Some(log.id()), path: doomed });
         // Only now is the name free for another log.
         self.logs.write().by_name.remove(log.partition());
         self.background_bell.ring();
@@ -385,7 +427,7 @@ impl Shared {
         self.give_back_chunks(&mut state);
     }
 
-    fn give_back_chunks(&self, state: &mut LogState) {
+    pub(crate) fn give_back_chunks(&self, state: &mut LogState) {
         let dirty: usize = state.chunks.iter().map(|chunk| chunk.len() - chunk.written).sum();
         self.tail.sub_dirty(dirty as u64);
         for chunk in state.chunks.drain(..) {

@@ -49,7 +49,6 @@ pub(crate) struct World {
     pub(crate) env: Env,
     pub(crate) dir: LogDir,
     pub(crate) report: OpenReport,
-    #[expect(dead_code, reason = "for the tests to come")]
     pub(crate) observer: Arc<Observer>,
     pub(crate) config: LogDirConfig,
 }

@@ -1,0 +1,265 @@
+//! DescribeConfigs (32), versions 1 to 4. KIP-226 (synonyms), KIP-569 (types and documentation),
+//! KIP-714 (client metrics), KIP-848 (groups).
+//!
+//! Not done: authorization; broker loggers, of which there are none.
+
+use super::topic_configs::{self, source};
+use crate::broker::Broker;
+use crate::config::key::{self, Key, Update};
+use crate::config::{Source, keys};
+use crate::dispatch::{CloseReason, RequestContext};
+use afluente_cluster::image::ConfigResource;
+use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
+use afluente_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// From this version on, answers say what kind the values are.
+const KIND_SINCE: i16 = 3;
+
+/// Keys of a group, with their defaults in the broker's configuration.
+const GROUP_KEYS: [(&str, &str); 2] = [
+    ("consumer.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"),
+    ("consumer.session.timeout.ms", "group.consumer.session.timeout.ms"),
+];
+
+/// The kind of a value, by the numbers of the protocol.
+mod kind {
+    pub(super) const BOOLEAN: i8 = 1;
+    pub(super) const STRING: i8 = 2;
+    pub(super) const INT: i8 = 3;
+    pub(super) const SHORT: i8 = 4;
+    pub(super) const LONG: i8 = 5;
+    pub(super) const DOUBLE: i8 = 6;
+    pub(super) const LIST: i8 = 7;
+    pub(super) const CLASS: i8 = 8;
+    pub(super) const PASSWORD: i8 = 9;
+}
+
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext<'_>,
+    request: DescribeConfigsRequest,
+) -> Result<DescribeConfigsResponse, CloseReason> {
+    let results = request.resources.iter().map(|resource| {
+        let described = describe(broker, resource);
+        let mut result = DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            ..Default::default()
+        };
+        match described {
+            Ok(configs) => result.configs = configs,
+            Err((code, message)) => {
+                result.error_code = code.code();
+                result.error_message = Some(message);
+            }
+        }
+        if let Some(wanted) = &resource.configuration_keys {
+            result.configs.retain(|config| wanted.contains(&config.name));
+        }
+        for config in &mut result.configs {
+            if !request.include_synonyms {
+                config.synonyms.clear();
+            }
+            if !request.include_documentation {
+                config.documentation = None;
+            }
+            if context.version < KIND_SINCE {
+                config.config_type = 0;
+            }
+        }
+        result
+    });
+    Ok(DescribeConfigsResponse { results: results.collect(), ..Default::default() })
+}
+
+fn describe(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)> {
+    let invalid = |message: String| Err((ErrorCode::InvalidRequest, message));
+    let name = &resource.resource_name;
+    match resource.resource_type {
+        ConfigResource::TOPIC => describe_topic(broker, name),
+        ConfigResource::BROKER if name.is_empty() => Ok(all_brokers(broker)),
+        ConfigResource::BROKER if name.parse() == Ok(broker.settings.node.id) => {
+            Ok(this_broker(broker))
+        }
+        ConfigResource::BROKER => invalid(format!(
+            "Unexpected broker id, expected {} or empty string, but received {name}",
+            broker.settings.node.id
+        )),
+        ConfigResource::CLIENT_METRICS | ConfigResource::GROUP if name.is_empty() => {
+            invalid("Resource name must not be empty".to_owned())
+        }
+        ConfigResource::CLIENT_METRICS => Ok(set_for(broker, resource, source::CLIENT_METRICS)),
+        ConfigResource::GROUP => Ok(describe_group(broker, resource)),
+        // Loggers: there are none that can be set.
+        8 => Ok(Vec::new()),
+        other => invalid(format!("Unsupported resource type: {other}")),
+    }
+}
+
+fn describe_topic(
+    broker: &Broker,
+    name: &str,
+) -> Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)> {
+    afluente_cluster::topic_name::validate(name)
+        .map_err(|why| (ErrorCode::InvalidTopicException, why))?;
+    let image = broker.metadata.image();
+    if image.topic(name).is_none() {
+        let code = ErrorCode::UnknownTopicOrPartition;
+        return Err((code, code.message().to_owned()));
+    }
+    let own = image.configs(&ConfigResource::topic(name)).cloned().unwrap_or_default();
+    drop(image);
+    let configs = topic_configs::of(broker, &own).into_iter();
+    Ok(configs
+        .map(|config| DescribeConfigsResourceResult {
+            name: config.name.to_owned(),
+            value: Some(config.value),
+            config_source: config.source,
+            synonyms: config.synonyms.into_iter().map(synonym).collect(),
+            config_type: config.kind,
+            documentation: Some(config.doc.to_owned()),
+            ..Default::default()
+        })
+        .collect())
+}
+
+fn synonym((name, value, source): (String, String, i8)) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym { name, value: Some(value), source }
+}
+
+/// What was set for a broker, or for all of them, while they ran.
+fn dynamic(broker: &Broker, name: &str) -> BTreeMap<String, String> {
+    let resource = ConfigResource { kind: ConfigResource::BROKER, name: name.to_owned() };
+    broker.metadata.image().configs(&resource).cloned().unwrap_or_default()
+}
+
+/// The default of all brokers: only what was set, as in Kafka.
+fn all_brokers(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
+    let set = dynamic(broker, "");
+    set.into_iter()
+        .map(|(name, value)| DescribeConfigsResourceResult {
+            config_type: keys::find(&name).map_or(kind::STRING, kind_of),
+            synonyms: vec![synonym((name.clone(), value.clone(), source::ALL_BROKERS))],
+            name,
+            value: Some(value),
+            config_source: source::ALL_BROKERS,
+            ..Default::default()
+        })
+        .collect()
+}
+
+fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
+    let own = dynamic(broker, &broker.settings.node.id.to_string());
+    let of_all = dynamic(broker, "");
+    let shown = keys::all().filter(|key| key.importance != key::Importance::Internal);
+    shown
+        .map(|key| {
+            let mut synonyms: Vec<(String, Option<String>, i8)> = Vec::new();
+            let mut say = |value: Option<String>, source: i8| {
+                synonyms.push((key.name.to_owned(), value, source));
+            };
+            for (values, source) in [(&own, source::BROKER), (&of_all, source::ALL_BROKERS)] {
+                if let Some(value) = values.get(key.name) {
+                    say(Some(value.clone()), source);
+                }
+            }
+            let given = broker.config.get(key.name);
+            if given.source != Source::Default {
+                say(broker.config.text(key.name), source::FILE);
+            }
+            if key.default.is_some() || synonyms.is_empty() {
+                synonyms.push((
+                    key.name.to_owned(),
+                    key.default.map(str::to_owned),
+                    source::DEFAULT,
+                ));
+            }
+            let is_sensitive = key.is_sensitive();
+            let hide = |value: Option<String>| if is_sensitive { None } else { value };
+            let (_, value, config_source) = synonyms[0].clone();
+            DescribeConfigsResourceResult {
+                name: key.name.to_owned(),
+                value: hide(value),
+                read_only: key.update == Update::ReadOnly,
+                config_source,
+                is_sensitive,
+                synonyms: synonyms
+                    .into_iter()
+                    .map(|(name, value, source)| DescribeConfigsSynonym {
+                        name,
+                        value: hide(value),
+                        source,
+                    })
+                    .collect(),
+                config_type: kind_of(key),
+                documentation: Some(key.doc.to_owned()),
+            }
+        })
+        .collect()
+}
+
+fn kind_of(key: &Key) -> i8 {
+    match key.kind {
+        key::Kind::Boolean => kind::BOOLEAN,
+        key::Kind::Short(_) => kind::SHORT,
+        key::Kind::Int(_) => kind::INT,
+        key::Kind::Long(_) => kind::LONG,
+        key::Kind::Double(_) => kind::DOUBLE,
+        key::Kind::Text(_) => kind::STRING,
+        key::Kind::List(_) => kind::LIST,
+        key::Kind::Class => kind::CLASS,
+        key::Kind::Password => kind::PASSWORD,
+    }
+}
+
+fn set_for(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+    from: i8,
+) -> Vec<DescribeConfigsResourceResult> {
+    let resource =
+        ConfigResource { kind: resource.resource_type, name: resource.resource_name.clone() };
+    let set = broker.metadata.image().configs(&resource).cloned().unwrap_or_default();
+    set.into_iter()
+        .map(|(name, value)| DescribeConfigsResourceResult {
+            synonyms: vec![synonym((name.clone(), value.clone(), from))],
+            name,
+            value: Some(value),
+            config_source: from,
+            config_type: kind::STRING,
+            ..Default::default()
+        })
+        .collect()
+}
+
+fn describe_group(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+) -> Vec<DescribeConfigsResourceResult> {
+    let mut configs = set_for(broker, resource, source::GROUP);
+    for (name, of_broker) in GROUP_KEYS {
+        if configs.iter().all(|config| config.name != name) {
+            let value = broker.config.int(of_broker).to_string();
+            configs.push(DescribeConfigsResourceResult {
+                name: name.to_owned(),
+                synonyms: vec![synonym((name.to_owned(), value.clone(), source::DEFAULT))],
+                value: Some(value),
+                config_source: source::DEFAULT,
+                config_type: kind::INT,
+                ..Default::default()
+            });
+        }
+    }
+    configs
+}

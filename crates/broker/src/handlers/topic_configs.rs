@@ -1,0 +1,67 @@
+//! The configuration of a topic as clients see it: every key, its value, and where that comes from.
+
+use crate::broker::Broker;
+use crate::config::Source;
+use afluente_storage::log_config::{Kind, LOG_CONFIG_KEYS, LogConfigKey};
+use std::collections::BTreeMap;
+
+/// Where a value comes from, by the numbers of the protocol.
+pub(crate) mod source {
+    pub(crate) const TOPIC: i8 = 1;
+    pub(crate) const BROKER: i8 = 2;
+    pub(crate) const ALL_BROKERS: i8 = 3;
+    pub(crate) const FILE: i8 = 4;
+    pub(crate) const DEFAULT: i8 = 5;
+    pub(crate) const CLIENT_METRICS: i8 = 7;
+    pub(crate) const GROUP: i8 = 8;
+}
+
+/// One key of a topic.
+pub(crate) struct TopicConfig {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) source: i8,
+    /// Everybody who has something to say, the one that counts first: key, value, source.
+    pub(crate) synonyms: Vec<(String, String, i8)>,
+    pub(crate) kind: i8,
+    pub(crate) doc: &'static str,
+}
+
+/// Every key of a topic for which `own` is set.
+pub(crate) fn of(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<TopicConfig> {
+    LOG_CONFIG_KEYS.iter().map(|key| one(broker, key, own)).collect()
+}
+
+fn one(broker: &Broker, key: &'static LogConfigKey, own: &BTreeMap<String, String>) -> TopicConfig {
+    let mut synonyms: Vec<(String, String, i8)> = Vec::new();
+    if let Some(value) = own.get(key.name) {
+        synonyms.push((key.name.to_owned(), value.clone(), source::TOPIC));
+    }
+    for synonym in key.synonyms {
+        let given = broker.config.given_text(synonym.name);
+        let converted = given.and_then(|text| synonym.convert(&text).ok());
+        if let Some(value) = converted {
+            let from = match crate::config::keys::find(synonym.name) {
+                Some(_) if broker.config.get(synonym.name).source == Source::Default => continue,
+                _ => source::FILE,
+            };
+            synonyms.push((synonym.name.to_owned(), value, from));
+        }
+    }
+    let default_name = key.synonyms.first().map_or(key.name, |synonym| synonym.name);
+    synonyms.push((default_name.to_owned(), key.default(), source::DEFAULT));
+    let (_, value, source) = synonyms[0].clone();
+    TopicConfig { name: key.name, value, source, synonyms, kind: kind(key.kind), doc: key.doc() }
+}
+
+/// The kind of a value, by the numbers of the protocol.
+fn kind(kind: Kind) -> i8 {
+    match kind {
+        Kind::Boolean => 1,
+        Kind::String => 2,
+        Kind::Int => 3,
+        Kind::Long => 5,
+        Kind::Double => 6,
+        Kind::List => 7,
+    }
+}

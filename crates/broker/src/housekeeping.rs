@@ -1,0 +1,49 @@
+//! What has to be done from time to time, whoever asks: sessions end, transactions time out,
+//! offsets expire.
+
+use crate::broker::Broker;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Starts it; it ends with the broker.
+pub(crate) fn start(broker: &Arc<Broker>) {
+    spawn(broker, |broker| async move {
+        broker.groups.load_all(&broker).await;
+        broker.transactions.load_all(&broker).await;
+        broker.groups.keep_time(&broker).await;
+    });
+    let every = broker.settings.coordinators.expire_offsets_every;
+    spawn(broker, move |broker| async move {
+        loop {
+            broker.env.clock.sleep(every).await;
+            broker.groups.expire_offsets(&broker).await;
+        }
+    });
+    let every = broker.settings.coordinators.abort_transactions_every;
+    spawn(broker, move |broker| async move {
+        loop {
+            broker.env.clock.sleep(every.max(Duration::from_millis(1))).await;
+            broker.transactions.expire(&broker).await;
+        }
+    });
+}
+
+/// Runs a task until the broker stops.
+fn spawn<F>(broker: &Arc<Broker>, task: impl FnOnce(Arc<Broker>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let task = task(Arc::clone(broker));
+    let broker = Arc::clone(broker);
+    broker.env.tasks.clone().spawn(async move {
+        let (mut task, mut stop) = (std::pin::pin!(task), std::pin::pin!(broker.stopping.wait()));
+        std::future::poll_fn(|cx| {
+            if stop.as_mut().poll(cx).is_ready() || task.as_mut().poll(cx).is_ready() {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+    });
+}

@@ -1,0 +1,133 @@
+//! Making logs and partitions follow the image.
+
+use super::log::{self, MetadataError};
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::partition::Partition;
+use crate::topics::{Topic, Topics};
+use afluente_cluster::image::{self, Change, ConfigResource, MetadataImage};
+use afluente_protocol::numbers::LeaderEpoch;
+use afluente_protocol::uuid::Uuid;
+use afluente_storage::log_config::LogConfig;
+use afluente_storage::{Log, LogDir, TopicPartition};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// At the start: every partition of the image gets its log.
+pub(super) fn start(
+    image: &MetadataImage,
+    log_dir: &LogDir,
+    config: &Config,
+    topics: &Topics,
+) -> Result<(), MetadataError> {
+    for topic in image.topics() {
+        put(topic, image, log_dir, config, topics)?;
+    }
+    for log in log_dir.logs() {
+        let of = log.partition();
+        let is_known = image.topic_by_id(log.topic_id()).is_some();
+        if !is_known && &*of.topic != log::TOPIC {
+            tracing::warn!(
+                topic = %of.topic, partition = of.partition, id = %log.topic_id(),
+                "a log of a topic that was deleted is left in the directory: it is not served"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// After a change: what it touched follows.
+pub(super) fn follow(
+    image: &MetadataImage,
+    changes: &[Change],
+    broker: &Broker,
+) -> Result<(), MetadataError> {
+    let mut touched: BTreeSet<Uuid> = BTreeSet::new();
+    for change in changes {
+        match change {
+            Change::TopicCreated(id) | Change::PartitionChanged(id, _) => {
+                touched.insert(*id);
+            }
+            Change::ConfigChanged(ConfigResource { kind: ConfigResource::TOPIC, name }) => {
+                touched.extend(image.topic(name).map(|topic| topic.id));
+            }
+            Change::TopicDeleted(id, name) => {
+                remove(broker, id)?;
+                tracing::info!(topic = %name, %id, "topic deleted");
+            }
+            Change::ConfigChanged(_) | Change::BrokerChanged(_) | Change::Other => {}
+        }
+    }
+    for topic in touched.into_iter().filter_map(|id| image.topic_by_id(id)) {
+        put(topic, image, &broker.log_dir, &broker.config, &broker.topics)?;
+    }
+    Ok(())
+}
+
+/// Puts a topic where handlers look, with the partitions that it has by now; those that were there
+/// stay the same, with all who wait for them.
+fn put(
+    topic: &image::Topic,
+    image: &MetadataImage,
+    log_dir: &LogDir,
+    config: &Config,
+    topics: &Topics,
+) -> Result<(), MetadataError> {
+    let log_config = Arc::new(log_config(image, config, &topic.name));
+    let present = topics.by_id(&topic.id);
+    let mut partitions = Vec::with_capacity(topic.partitions.len());
+    for (number, record) in &topic.partitions {
+        let known = present.as_ref().and_then(|topic| topic.partition(*number));
+        if let Some(known) = known {
+            known.log().set_config(Arc::clone(&log_config))?;
+            partitions.push(Arc::clone(known));
+            continue;
+        }
+        let log = open_log(log_dir, topic, *number, &log_config)?;
+        let epoch = LeaderEpoch(record.leader_epoch);
+        log.begin_leader_epoch(epoch);
+        let partition = Partition::new(*number, log, epoch);
+        partition.advanced(partition.log().durable_end());
+        partitions.push(partition);
+    }
+    let name = Arc::clone(&topic.name);
+    topics.put(Topic { name, id: topic.id, partitions: partitions.into() });
+    Ok(())
+}
+
+fn open_log(
+    log_dir: &LogDir,
+    topic: &image::Topic,
+    number: i32,
+    config: &Arc<LogConfig>,
+) -> Result<Arc<Log>, MetadataError> {
+    let partition = TopicPartition::new(Arc::clone(&topic.name), number);
+    if let Some(log) = log_dir.log(&partition) {
+        if log.topic_id() == topic.id {
+            log.set_config(Arc::clone(config))?;
+            return Ok(log);
+        }
+        // Of an older topic of the same name, whose deletion a crash has interrupted.
+        log_dir.delete_log(&partition)?;
+    }
+    Ok(log_dir.create_log(&partition, topic.id, Arc::clone(config))?)
+}
+
+fn remove(broker: &Broker, id: &Uuid) -> Result<(), MetadataError> {
+    let Some(topic) = broker.topics.remove(id) else { return Ok(()) };
+    for partition in &topic.partitions {
+        broker.log_dir.delete_log(partition.log().partition())?;
+    }
+    Ok(())
+}
+
+/// What holds for a topic: its own settings over those of the broker.
+fn log_config(image: &MetadataImage, config: &Config, topic: &str) -> LogConfig {
+    let own = image.configs(&ConfigResource::topic(topic));
+    let own = own.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
+    LogConfig::resolve(|name| config.given_text(name), own).unwrap_or_else(|error| {
+        // It was checked when it was set; a newer broker may have allowed more.
+        tracing::error!(topic, %error, "the topic's configuration is not understood: defaults hold");
+        LogConfig::default()
+    })
+}

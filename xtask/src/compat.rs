@@ -48,6 +48,9 @@ const SUITES: &[Suite] = &[
     Suite::new("franz-go", &["go", "franz"]),
     Suite::new("sarama", &["go", "sarama"]),
     Suite::new("kafka-go", &["go", "kafkago"]),
+    Suite::new("rskafka", &["rskafka"]),
+    Suite::new("kcat", &["kcat"]),
+    Suite::new("apache-tools", &["java", "tools"]),
     // Suites that clients bring along, whole.
     Suite::new("kafka-python-own", &["python", "kafka_python_tests"]).with(&[
         ("node.id", "0"),

@@ -7,8 +7,11 @@ use afluente_env::Env;
 use afluente_env::tasks::{self, Cores};
 use anyhow::{Context, bail};
 use clap::Args;
+use std::future::poll_fn;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
 
 #[derive(Args)]
 pub(crate) struct ServeArguments {
@@ -43,8 +46,16 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let cores = Cores::start(0).context("could not start the runtimes")?;
     let env = Env { tasks: cores.tasks(), ..Env::real() };
     cores.block_on(async move {
+        let mut stop = pin!(tasks::stop_signal());
+        // The first poll begins to listen: a signal that comes during the start is not missed, and
+        // does not kill the process in the middle of it.
+        let first = poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx))).await;
         let server = Server::start(env, config, settings).await?;
-        tasks::stop_signal().await.context("could not listen for signals")?;
+        match first {
+            Poll::Ready(listened) => listened,
+            Poll::Pending => stop.await,
+        }
+        .context("could not listen for signals")?;
         tracing::info!("stopping");
         server.stop().await.context("the data was not closed well")?;
         tracing::info!("stopped");

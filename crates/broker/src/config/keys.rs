@@ -2,7 +2,7 @@
 //!
 //! Names, kinds, defaults and limits are Kafka's. Where a single node could not start or work with
 //! Kafka's default (`process.roles`, `node.id`, three replicas of internal topics), the default is
-//! the one that works.
+//! the one that works; sockets' buffers are left to the system.
 
 mod groups;
 mod log;

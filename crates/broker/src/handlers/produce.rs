@@ -28,12 +28,16 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The first version with topic ids instead of names.
+const TOPIC_IDS_FROM: i16 = 13;
+
 /// Kafka's own tools may write to internal topics under this client id.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// What is true of all partitions of a request.
 struct Produce<'a> {
     broker: &'a Arc<Broker>,
+    goes_by_topic_id: bool,
     is_admin: bool,
     version: i16,
     transactional_id: Option<String>,
@@ -56,6 +60,7 @@ pub(crate) async fn handle(
     drop(reader);
     let produce = Produce {
         broker,
+        goes_by_topic_id: context.version >= TOPIC_IDS_FROM,
         is_admin: context.client_id.as_deref() == Some(ADMIN_CLIENT_ID),
         version: context.version,
         transactional_id: request.transactional_id,
@@ -96,7 +101,11 @@ pub(crate) async fn handle(
 
 impl Produce<'_> {
     async fn topic(&self, data: TopicProduceData) -> TopicProduceResponse {
-        let topic = self.broker.topics.resolve(&data.name, &data.topic_id);
+        let topic = if self.goes_by_topic_id && data.topic_id.is_zero() {
+            Err(ErrorCode::UnknownTopicId)
+        } else {
+            self.broker.topics.resolve(&data.name, &data.topic_id)
+        };
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for part in data.partition_data {
             let records = part.records.map(|records| records.into_bytes()).unwrap_or_default();

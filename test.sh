@@ -4,7 +4,7 @@
 #
 #   ./test.sh            everything
 #   ./test.sh --fast     without the slow checks
-#   ./test.sh --strict   and a test that had to be skipped is a failure
+#   ./test.sh --strict   and what is skipped because this machine lacks something is a failure
 #
 # Needs git, a C compiler and cargo. What else it needs (cargo-nextest and the like, at pinned
 # versions) it builds once into ${AFLUENTE_CACHE:-~/.cache/afluente}. Tests that compare with

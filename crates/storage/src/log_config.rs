@@ -6,6 +6,7 @@
 //! DescribeConfigs shows follows from it.
 
 mod key;
+pub mod page;
 mod value;
 
 pub use key::{Allowed, Kind, LogConfigError, LogConfigKey, Synonym, SynonymUnit};

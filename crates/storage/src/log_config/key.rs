@@ -37,6 +37,15 @@ impl LogConfigKey {
         self.get(&LogConfig::default())
     }
 
+    /// What is allowed of its values, in words: what an error says of a value that no key takes.
+    #[must_use]
+    pub fn allowed_text(&self) -> String {
+        const NEVER_ALLOWED: &str = "\u{7f}";
+        let refusal = (self.set)(&mut LogConfig::default(), NEVER_ALLOWED, self.allowed);
+        let text = refusal.err().unwrap_or_default();
+        text.strip_prefix("must be ").unwrap_or(&text).to_owned()
+    }
+
     /// Sets the value in `config` from its text; blanks around it do not count.
     ///
     /// # Errors

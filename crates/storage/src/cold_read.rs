@@ -139,7 +139,13 @@ impl ColdReaders {
             return Ok(SegmentFile { name, path, file: Arc::clone(file), end });
         }
         let how = OpenHow::direct(Access::Read);
-        let file = log.dir.env.disk.open(&path, how).doing("open segment", &path)?;
+        let disk = log.dir.env.disk.as_ref();
+        // A segment that compaction has rewritten may have its own name still.
+        let rewritten = (name.generation > 0).then(|| disk.open(&name.cleaned(&path), how));
+        let file = match rewritten {
+            Some(Ok(file)) => file,
+            _ => disk.open(&path, how).doing("open segment", &path)?,
+        };
         let mut files = self.files.lock();
         if files.order.len() >= OPEN_FILES_MAX
             && let Some(oldest) = files.order.pop_front()

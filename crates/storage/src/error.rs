@@ -86,6 +86,9 @@ pub enum StorageError {
         /// Its end offset.
         end: i64,
     },
+    /// What Apache Kafka has left cannot be taken over.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     /// A value of the configuration that cannot work.
     #[error("{0}")]
     Config(String),

@@ -10,8 +10,10 @@
 mod append;
 mod close;
 pub(crate) mod cold;
+mod compact;
 pub(crate) mod flush;
 mod read;
+mod recover;
 pub(crate) mod replay;
 mod retention;
 pub(crate) mod state;

@@ -230,6 +230,13 @@ impl SegmentName {
         self.with_suffix(directory, "snapshot")
     }
 
+    /// The name under which compaction has written a file that will be called `path`.
+    pub(crate) fn cleaned(self, path: &Path) -> PathBuf {
+        let mut path = path.as_os_str().to_owned();
+        path.push(format!(".{}.cleaned", self.generation));
+        path.into()
+    }
+
     fn with_suffix(self, directory: &Path, suffix: &str) -> PathBuf {
         directory.join(format!("{:020}.{suffix}", self.base.0))
     }

@@ -39,6 +39,8 @@ pub(crate) struct LogRecord {
     pub(crate) start: Offset,
     pub(crate) end: Offset,
     pub(crate) high_watermark: Offset,
+    /// Up to here compaction has made it clean.
+    pub(crate) cleaned_to: Option<Offset>,
     pub(crate) epochs: Vec<EpochStart>,
     /// The active one is the last; there is always one.
     pub(crate) segments: Vec<SegmentRecord>,
@@ -131,6 +133,7 @@ impl LogRecord {
         put_i64(out, self.start.0);
         put_i64(out, self.end.0);
         put_i64(out, self.high_watermark.0);
+        put_i64(out, self.cleaned_to.map_or(-1, |offset| offset.0));
         put_count(out, self.epochs.len());
         for entry in &self.epochs {
             out.extend_from_slice(&entry.epoch.0.to_le_bytes());
@@ -167,6 +170,7 @@ impl LogRecord {
             start: fields.offset()?,
             end: fields.offset()?,
             high_watermark: fields.offset()?,
+            cleaned_to: Some(fields.offset()?).filter(|offset| offset.0 >= 0),
             epochs: fields.list(12, |fields| {
                 Ok(EpochStart { epoch: LeaderEpoch(fields.i32()?), start: fields.offset()? })
             })?,
@@ -357,6 +361,7 @@ pub(super) mod tests {
             start: Offset(1),
             end: Offset(10),
             high_watermark: Offset(10),
+            cleaned_to: Some(Offset(3)),
             epochs: vec![EpochStart { epoch: LeaderEpoch(0), start: Offset(0) }],
             segments: vec![segment, SegmentRecord { base: Offset(10), ..segment }],
             unreplicated: vec![(Offset(2), Offset(4))],

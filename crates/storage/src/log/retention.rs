@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// Forgets the chunks of segments before the one at `base`.
-    fn drop_chunks_before(&self, state: &mut LogState, base: Offset) {
+    pub(crate) fn drop_chunks_before(&self, state: &mut LogState, base: Offset) {
         while let Some(chunk) = state.chunks.front() {
             if chunk.segment >= base {
                 break;

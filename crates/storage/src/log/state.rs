@@ -26,6 +26,8 @@ pub(crate) struct LogState {
     pub(crate) last_synced_ring_lsn: u64,
     /// The last frame of the buffered ring that has an entry of this log.
     pub(crate) last_buffered_frame: u64,
+    /// Up to here compaction has made it clean.
+    pub(crate) cleaned_to: Option<Offset>,
     /// Counts the records made of it for the checkpoint.
     pub(crate) version: u64,
     pub(crate) deleted: bool,
@@ -55,6 +57,7 @@ impl LogState {
             applied_lsn: 0,
             last_synced_ring_lsn: 0,
             last_buffered_frame: 0,
+            cleaned_to: None,
             version: 0,
             deleted: false,
             changed: false,
@@ -79,6 +82,7 @@ impl LogState {
             epochs,
             end: record.end,
             applied_lsn: record.applied_lsn,
+            cleaned_to: record.cleaned_to,
             version: record.version,
             ..Self::new(config, record.start, 0)
         }
@@ -184,6 +188,7 @@ impl LogState {
             start: log.start_offset(),
             end: self.end,
             high_watermark: log.high_watermark(),
+            cleaned_to: self.cleaned_to,
             epochs: self.epochs.entries().to_vec(),
             segments: self.segments.iter().map(Segment::to_record).collect(),
             unreplicated: self.producers.unreplicated_txns().collect(),

@@ -46,6 +46,8 @@ pub(super) struct Background {
     /// Journal bytes when it was last seen growing, and when that was.
     last_growth: (u64, Moment),
     next_retention: Moment,
+    /// Logs to be looked at for compaction.
+    compacting: Vec<Arc<Log>>,
     /// There was no room for another journal file; not before then.
     grow_again_at: Moment,
     /// The disk was full; not before then.
@@ -77,11 +79,13 @@ impl Background {
         Self {
             dir,
             scratch: AlignedBuf::new(),
-            unsynced: Unsynced::default(),
+            // What an earlier one has written and not synced is not known here.
+            unsynced: Unsynced { many: true, ..Unsynced::default() },
             round: None,
             last_round: now,
             last_growth: (0, now),
             grow_again_at: now,
+            compacting: Vec::new(),
             next_retention: now + dir_retention_interval,
             retry_at: None,
         }
@@ -93,6 +97,9 @@ impl Background {
         }
         if self.round.is_none() {
             self.apply_retention_if_due();
+            if let Some(log) = self.compacting.pop() {
+                return self.compact(&log);
+            }
             if !self.is_round_due() {
                 return Ok(Step::ParkFor(self.dir.idle()));
             }
@@ -190,13 +197,30 @@ impl Background {
             return;
         }
         self.next_retention = now + self.dir.config.retention_interval;
-        let logs: Vec<Arc<Log>> = self.dir.logs.read().by_name.values().cloned().collect();
+        self.compacting = self.dir.logs.read().by_name.values().cloned().collect();
+        let logs = self.compacting.clone();
         let now_ms = self.dir.env.clock.wall_ms();
         for log in logs {
             let count = log.apply_retention(now_ms);
             if count > 0 {
                 tracing::info!(log = %log.partition(), segments = count, "old segments go");
             }
+        }
+    }
+
+    /// Compacts a log if that is due. A damaged log is left as it is, and told.
+    fn compact(&self, log: &Arc<Log>) -> Result<Step, StorageError> {
+        match log.compact_if_due(self.dir.env.clock.wall_ms()) {
+            Ok(_) => Ok(Step::Again),
+            Err(error @ StorageError::Corrupt { .. }) => {
+                tracing::error!(
+                    log = %log.partition(),
+                    error = &error as &dyn std::error::Error,
+                    "could not compact a log"
+                );
+                Ok(Step::Again)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -320,7 +344,8 @@ impl Background {
         remove_tree(self.dir.env.disk.as_ref(), &self.dir.path.join(path))
     }
 
-    /// The disk was full: nothing that the round had done counts, and everything is tried again.
+    /// The disk was full, or the worker stops in the middle: nothing that the round had done counts,
+    /// and all of it is to be done again.
     fn give_up_round(&mut self) {
         let Some(round) = self.round.take() else { return };
         self.dir.doomed.lock().extend(round.doomed);
@@ -331,6 +356,13 @@ impl Background {
                 self.dir.note_dirty(&log, &mut state);
             }
         }
+    }
+}
+
+impl Drop for Background {
+    /// Who closes the directory finds what was under way.
+    fn drop(&mut self) {
+        self.give_up_round();
     }
 }
 

@@ -1,14 +1,17 @@
 //! Opening a log directory: checkpoint, then what the journal has after it.
 
 use super::background::Background;
-use super::close::foreign_change;
+use super::close::{foreign_change, read_file};
 use super::journal_worker::JournalWorker;
 use super::shared::Doomed;
 use super::{LogDir, LogDirConfig, LogObserver, Shared};
 use crate::TopicPartition;
-use crate::checkpoint::{self, CheckpointWriter, FrameFacts, Loaded};
+use crate::checkpoint::{
+    self, CheckpointWriter, FrameFacts, Loaded, LogRecord, Record, SegmentRecord,
+};
 use crate::cold_read::{COLD_READER_COUNT, ColdReader};
 use crate::error::{IoContext, StorageError};
+use crate::import::{self, ImportRules};
 use crate::journal::frame::{EntryHeader, EntryKind};
 use crate::journal::replay::{RingHint, RingReader, TornTail};
 use crate::journal::ring::{RingKind, make_file};
@@ -17,15 +20,20 @@ use crate::kafka_files::clean_shutdown::CLEAN_SHUTDOWN_FILE;
 use crate::log::Log;
 use crate::log::state::LogState;
 use crate::log_config::LogConfig;
+use crate::segment::SegmentName;
 use afluente_env::Env;
 use afluente_env::disk::Disk;
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::uuid::Uuid;
+use afluente_stdx::crc32c::crc32c;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// `index.interval.bytes`, for indexes of Apache Kafka's that have to be built again.
+const INDEX_INTERVAL_BYTES: u64 = 4096;
 
 /// What opening a directory found.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +48,10 @@ pub struct OpenReport {
     pub replayed_entries: u64,
     /// Their bytes.
     pub replayed_bytes: u64,
+    /// Logs that were taken over from Apache Kafka.
+    pub imported: usize,
+    /// What somebody may want to know about those.
+    pub notes: Vec<String>,
     /// Frames that were not finished when the process or the machine died. Nothing in them was
     /// acknowledged.
     pub torn_tails: Vec<TornTail>,
@@ -80,7 +92,7 @@ pub(super) fn open(
         lock,
     ));
     let mut background = Background::new(Arc::clone(&shared));
-    let mut recovery = Recovery::new(&shared, loaded);
+    let mut recovery = Recovery::new(&shared, loaded)?;
     recovery.replay(&mut synced, &mut buffered, &mut report, &mut background)?;
     report.torn_tails.extend(synced.torn_tail());
     report.torn_tails.extend(buffered.torn_tail());
@@ -133,6 +145,13 @@ fn load_or_make(
     if let Some(loaded) = checkpoint::load(disk.as_ref(), path)? {
         let mut writer = CheckpointWriter::resume(Arc::clone(disk), path, &loaded)?;
         report.clean = loaded.facts.clean;
+        if loaded.facts.clean
+            && let Some(evidence) = foreign_change(disk.as_ref(), path, &loaded.clean_stop_files)?
+        {
+            // Nothing is in our journal after a clean stop, so all there is is in the files.
+            tracing::warn!(directory = %path.display(), evidence, "another program was here");
+            return make_checkpoint(env, path, report);
+        }
         let loaded = check_witnesses(env, path, loaded, &mut writer)?;
         return Ok((loaded, writer));
     }
@@ -146,14 +165,63 @@ fn load_or_make(
             remedy: "put the file back, or restore this log directory from a backup",
         });
     }
-    report.fresh = true;
+    make_checkpoint(env, path, report)
+}
+
+/// Makes the first checkpoint of a directory: of nothing, or of what Apache Kafka has left there.
+fn make_checkpoint(
+    env: &Env,
+    path: &Path,
+    report: &mut OpenReport,
+) -> Result<(Loaded, CheckpointWriter), StorageError> {
+    let disk = &env.disk;
+    let records = take_over(disk.as_ref(), path, report)?;
+    report.fresh = records.is_empty();
+    let next_log_id = records.len() as u64 + 1;
     let mut directory_id = [0; 16];
     env.rng.fill(&mut directory_id);
     let rings = RingsAt { synced_from: 1, synced_to: 0, buffered_from: 1, buffered_to: 0 };
-    let facts = FrameFacts { floor_lsn: 0, next_lsn: 1, next_log_id: 1, rings, clean: false };
-    let writer = CheckpointWriter::create(Arc::clone(disk), path, directory_id, &facts, &[])?;
+    let facts = FrameFacts { floor_lsn: 0, next_lsn: 1, next_log_id, rings, clean: false };
+    let writer = CheckpointWriter::create(Arc::clone(disk), path, directory_id, &facts, &records)?;
+    let marker = path.join(CLEAN_SHUTDOWN_FILE);
+    if disk.metadata(&marker).doing("look at", &marker)?.is_some() {
+        disk.remove_file(&marker).doing("remove", &marker)?;
+        disk.sync_dir(path).doing("sync the log directory", path)?;
+    }
     let loaded = checkpoint::load(disk.as_ref(), path)?.expect("it was just made");
     Ok((loaded, writer))
+}
+
+/// What Apache Kafka has left in the directory, as records of a first checkpoint. What has to be
+/// done to the files is done.
+fn take_over(
+    disk: &dyn Disk,
+    path: &Path,
+    report: &mut OpenReport,
+) -> Result<Vec<Record>, StorageError> {
+    let found = import::read_dir(disk, path)?;
+    let mut records = Vec::new();
+    for partition in &found.partitions {
+        let rules = ImportRules {
+            is_clean: found.is_clean,
+            recovery_point: partition.recovery_point,
+            start: partition.start,
+            index_interval_bytes: INDEX_INTERVAL_BYTES,
+        };
+        let mut log = import::read_partition(disk, &partition.path, &rules)?;
+        log.apply(disk)?;
+        report.notes.append(&mut log.notes);
+        let log_id = records.len() as u64 + 1;
+        records.push(Record::Log(Box::new(LogRecord::imported(log_id, partition, log))));
+    }
+    report.notes.extend(found.notes);
+    // If the process dies before the marker is removed, the next start must not wonder about it.
+    if let Some(bytes) = read_file(disk, &path.join(CLEAN_SHUTDOWN_FILE))? {
+        let name = CLEAN_SHUTDOWN_FILE.to_owned();
+        records.push(Record::CleanStopFile { name, crc: crc32c(&bytes) });
+    }
+    report.imported = found.partitions.len();
+    Ok(records)
 }
 
 /// Finds out whether another program has worked here, and takes away what a clean stop left, so
@@ -166,20 +234,15 @@ fn check_witnesses(
 ) -> Result<Loaded, StorageError> {
     let disk = env.disk.as_ref();
     let marker = path.join(CLEAN_SHUTDOWN_FILE);
-    let evidence = if loaded.facts.clean {
-        foreign_change(disk, path, &loaded.clean_stop_files)?
-    } else {
-        // Ours may still be there, if the process died while it opened the directory.
-        let is_there = disk.metadata(&marker).doing("look at", &marker)?.is_some();
-        let is_ours = foreign_change(disk, path, &loaded.clean_stop_files)?.is_none()
+    // Ours may still be there, if the process died while it opened the directory.
+    let is_there = disk.metadata(&marker).doing("look at", &marker)?.is_some();
+    let is_ours = loaded.facts.clean
+        || foreign_change(disk, path, &loaded.clean_stop_files)?.is_none()
             && !loaded.clean_stop_files.is_empty();
-        (is_there && !is_ours)
-            .then(|| format!("{CLEAN_SHUTDOWN_FILE} is there, and it is not ours"))
-    };
-    if let Some(evidence) = evidence {
+    if is_there && !is_ours {
         return Err(StorageError::ForeignChange {
             path: path.to_owned(),
-            evidence,
+            evidence: format!("{CLEAN_SHUTDOWN_FILE} is there, and it is not ours"),
             remedy: "to take over what is in the segments now, and lose what only our journal \
                 holds, move the files afluente.* out of the directory and start again",
         });
@@ -230,7 +293,7 @@ struct Recovery<'a> {
 }
 
 impl<'a> Recovery<'a> {
-    fn new(shared: &'a Arc<Shared>, loaded: Loaded) -> Self {
+    fn new(shared: &'a Arc<Shared>, loaded: Loaded) -> Result<Self, StorageError> {
         let mut recovery = Self {
             shared,
             by_id: BTreeMap::new(),
@@ -252,9 +315,14 @@ impl<'a> Recovery<'a> {
                 record.start,
                 record.high_watermark,
             );
+            for segment in record.segments.iter().filter(|segment| segment.generation > 0) {
+                let SegmentRecord { base, generation, .. } = *segment;
+                log.finish_swap(SegmentName { base, generation })?;
+            }
+            log.load_aborted()?;
             recovery.by_id.insert(*id, Arc::new(log));
         }
-        recovery
+        Ok(recovery)
     }
 
     /// The partition with the topic's name shared with its other partitions.

@@ -197,6 +197,15 @@ impl Shared {
         }
     }
 
+    /// Something of the log has changed that is no entry of the journal.
+    pub(crate) fn mark_dirty(&self, log: &Arc<Log>) {
+        let mut state = log.state.lock();
+        if !state.deleted {
+            state.listed_dirty = false;
+            self.note_dirty(log, &mut state);
+        }
+    }
+
     /// The log has filled a chunk.
     pub(crate) fn chunk_filled(&self, log: &Arc<Log>) {
         let mut filled = self.filled.lock();

@@ -1,8 +1,11 @@
 //! One thing at a time.
 
-use crate::world::{World, batch};
+use crate::world::{World, batch, keyed_batch, timed_batch};
 use afluente_protocol::numbers::Offset;
-use afluente_storage::log_config::{Durability, LogConfig};
+use afluente_storage::TimestampQuery;
+use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn value(n: u64, len: usize) -> Vec<u8> {
@@ -100,5 +103,108 @@ fn a_batch_larger_than_a_journal_file_is_cut_into_frames() {
     for stop in [World::cut_power, World::kill, World::restart] {
         world = stop(world);
         check_values(&world.read_all(&world.log("a"), Offset(0)), 4, 2_500_000);
+    }
+}
+
+#[test]
+fn compaction_keeps_the_last_record_of_each_key_whatever_stops_it() {
+    for seed in 0..30 {
+        let mut world = World::new(seed);
+        let config = || LogConfig {
+            cleanup_policy: CleanupPolicy { compact: true, delete: false },
+            segment_bytes: 60_000,
+            min_cleanable_dirty_ratio: 0.1,
+            ..LogConfig::default()
+        };
+        let log = world.create("a", config());
+        let mut last = BTreeMap::new();
+        for n in 0..1500_u64 {
+            let key = [(n * 7 % 50) as u8];
+            let appended = world.append(&log, keyed_batch(&key, &value(n, 200))).unwrap();
+            last.insert(key, (appended.base_offset.0, value(n, 200)));
+            world.settle();
+        }
+        drop(log);
+        let stops = [World::kill, World::cut_power, World::restart];
+        for round in 0..4 {
+            let log = world.log("a");
+            log.set_config(Arc::new(config())).unwrap();
+            // Time for the look at all logs, stopped somewhere in what follows from it.
+            let end = world.env.clock.now() + world.config.retention_interval;
+            world.machine.clock().advance_to(end);
+            for _ in 0..world.env.rng.range(0..30) {
+                world.machine.workers().step_one();
+            }
+            drop(log);
+            world = stops[(seed as usize + round) % 3](world);
+        }
+        let log = world.log("a");
+        log.set_config(Arc::new(config())).unwrap();
+        world.pass(world.config.retention_interval * 2);
+        let found = world.read_all(&log, Offset(0));
+        assert!(found.len() < 600, "{seed}: {} of 1,500 records are left", found.len());
+        for (offset, bytes) in last.values() {
+            assert!(found.contains(&(*offset, bytes.clone())), "{seed}: {offset} is gone");
+        }
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}
+
+#[test]
+fn old_segments_go_by_size_and_by_age_and_their_files_too() {
+    let world = World::new(4);
+    let config = LogConfig {
+        segment_bytes: 100_000,
+        retention_bytes: 300_000,
+        retention_ms: -1,
+        ..LogConfig::default()
+    };
+    let log = world.create("a", config);
+    for n in 0..1000 {
+        world.append(&log, batch(&[&value(n, 1000)])).unwrap();
+        world.settle();
+    }
+    world.pass(world.config.retention_interval * 2);
+    let start = log.start_offset();
+    assert!(start.0 > 600 && log.size_bytes() < 420_000, "{start}, {} bytes", log.size_bytes());
+    let files = world.env.disk.read_dir("/data/a-0".as_ref()).unwrap();
+    let logs = files.iter().filter(|file| file.name.ends_with(".log")).count();
+    assert!(logs <= 5, "{files:?}");
+    drop(log);
+    let world = world.kill();
+    let log = world.log("a");
+    assert_eq!(log.start_offset(), start);
+    assert_eq!(world.read_all(&log, start).len() as i64, 1000 - start.0);
+}
+
+#[test]
+fn a_record_is_found_by_its_timestamp_in_memory_and_on_disk() {
+    let mut world = World::new(5);
+    let log = world.create("a", LogConfig { segment_bytes: 20_000, ..LogConfig::default() });
+    for n in 0..200 {
+        let batch = timed_batch(1_000_000 + n * 10, &value(n as u64, 500));
+        world.append(&log, batch).unwrap();
+        world.settle();
+    }
+    drop(log);
+    for stop in [World::kill, World::restart] {
+        world = stop(world);
+        let log = world.log("a");
+        for (query, expected) in [
+            (TimestampQuery::At(0), Some(0)),
+            (TimestampQuery::At(1_000_000), Some(0)),
+            (TimestampQuery::At(1_000_001), Some(1)),
+            (TimestampQuery::At(1_001_000), Some(100)),
+            (TimestampQuery::At(1_001_990), Some(199)),
+            (TimestampQuery::At(1_001_991), None),
+            (TimestampQuery::Max, Some(199)),
+        ] {
+            let answer = Arc::new(Mutex::new(None));
+            let told = Arc::clone(&answer);
+            log.offset_for_timestamp(query, move |found| *told.lock().unwrap() = Some(found));
+            world.settle();
+            let found = answer.lock().unwrap().take().unwrap().unwrap();
+            assert_eq!(found.map(|found| found.offset.0), expected, "{query:?}");
+        }
     }
 }

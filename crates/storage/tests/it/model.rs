@@ -103,8 +103,8 @@ impl Run {
                 950..962 => self.truncate(topic),
                 962..968 => self.delete_topic(topic),
                 968..974 => self.fill_disk(),
-                974..985 => self.crash(false),
-                985..996 => self.crash(true),
+                974..983 => self.crash(false),
+                983..992 => self.crash(true),
                 _ => self.restart(),
             }
             self.note_acked();

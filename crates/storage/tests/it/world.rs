@@ -165,10 +165,23 @@ pub(crate) fn small_config() -> LogDirConfig {
 
 /// A batch of these values.
 pub(crate) fn batch(values: &[&[u8]]) -> Bytes {
+    build(values.iter().map(|value| (1_000_000, None, *value)))
+}
+
+/// A batch of one record with a key.
+pub(crate) fn keyed_batch(key: &[u8], value: &[u8]) -> Bytes {
+    build([(1_000_000, Some(key), value)])
+}
+
+/// A batch of one record with a timestamp.
+pub(crate) fn timed_batch(timestamp: i64, value: &[u8]) -> Bytes {
+    build([(timestamp, None, value)])
+}
+
+fn build<'a>(records: impl IntoIterator<Item = (i64, Option<&'a [u8]>, &'a [u8])>) -> Bytes {
     let mut builder = BatchBuilder::new(BatchOptions::default());
-    for value in values {
-        let record =
-            NewRecord { timestamp: 1_000_000, key: None, value: Some(value), headers: &[] };
+    for (timestamp, key, value) in records {
+        let record = NewRecord { timestamp, key, value: Some(value), headers: &[] };
         builder.append(&record).unwrap();
     }
     builder.finish(&mut Compressor::new()).unwrap()

@@ -105,13 +105,13 @@ impl StateLog {
                 up_to: UpTo::LogEnd,
             };
             let read = self.partition.read(request).await?;
-            for piece in read.records.pieces() {
-                tell_batches(piece, offset, &mut decompressor, &mut to)?;
-            }
-            if read.next_offset <= offset {
+            let next = read.next_offset;
+            // In one piece: a batch may lie across two of them.
+            tell_batches(&read.records.into_bytes(), offset, &mut decompressor, &mut to)?;
+            if next <= offset {
                 break;
             }
-            offset = read.next_offset;
+            offset = next;
         }
         Ok(())
     }

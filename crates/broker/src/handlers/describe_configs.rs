@@ -176,7 +176,7 @@ fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
             }
             let given = broker.config.get(key.name);
             if given.source != Source::Default {
-                say(broker.config.text(key.name), source::FILE);
+                say(Some(given.value.to_string()), source::FILE);
             }
             if key.default.is_some() || synonyms.is_empty() {
                 synonyms.push((

@@ -277,13 +277,13 @@ impl Replay {
                     receiver.await.unwrap_or(Err(ReadError::Deleted))?
                 }
             };
-            for piece in read.records.pieces() {
-                self.batches(piece, offset)?;
-            }
-            if read.next_offset <= offset {
+            let next = read.next_offset;
+            // In one piece: a batch may lie across two of them.
+            self.batches(&read.records.into_bytes(), offset)?;
+            if next <= offset {
                 break;
             }
-            offset = read.next_offset;
+            offset = next;
         }
         Ok(())
     }

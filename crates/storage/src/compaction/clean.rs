@@ -73,10 +73,10 @@ pub fn map_batch(
     let failed = |source| CleanerError { offset: header.base_offset, source };
     let producer = ProducerBatch::of(batch).map_err(failed)?;
     let is_aborted = if header.attributes.is_control() {
-        fates.control(&producer, header.last_offset());
+        fates.control(&producer, header);
         true
     } else {
-        fates.data(&producer, header.last_offset())
+        fates.data(&producer, header)
     };
     if !is_aborted {
         let section = batch.uncompressed(decompressor, UNCOMPRESSED_BYTES_MAX).map_err(failed)?;
@@ -152,22 +152,17 @@ struct BatchFate {
 }
 
 impl Cleaner {
-    /// Begins a pass that keeps of each key what `map` says.
+    /// Begins a pass that keeps of each key what `map` says; `fates` has seen no batch yet.
     #[must_use]
-    pub fn new(map: KeyOffsets, rules: CleanRules) -> Self {
+    pub fn new(map: KeyOffsets, fates: TxnFates, rules: CleanRules) -> Self {
         Self {
             map,
-            fates: TxnFates::default(),
+            fates,
             rules,
             compressor: Compressor::new(),
             decompressor: Decompressor::new(),
             tally: Tally::default(),
         }
-    }
-
-    /// The aborted transactions of the next segment.
-    pub fn expect(&mut self, aborted: impl IntoIterator<Item = crate::txn_index::AbortedTxn>) {
-        self.fates.expect(aborted);
     }
 
     /// Cleans the next batch into `to`.
@@ -233,7 +228,7 @@ impl Cleaner {
         let producer = ProducerBatch::of(batch)?;
         let is_control = header.attributes.is_control();
         let (drops_records, is_unneeded_marker) = if is_control {
-            let fate = self.fates.control(&producer, header.last_offset());
+            let fate = self.fates.control(&producer, header);
             if let MarkerFate::EndsAborted(txn) = fate {
                 to.txns.append(txn);
             }
@@ -241,7 +236,7 @@ impl Cleaner {
             let horizon_ms = header.delete_horizon_ms();
             (is_unneeded && horizon_ms.is_some_and(|at| at <= self.rules.now_ms), is_unneeded)
         } else {
-            (self.fates.data(&producer, header.last_offset()), false)
+            (self.fates.data(&producer, header), false)
         };
         let stays_empty = header.next_offset() == self.rules.first_uncleanable
             || self.is_last_of_producer(header, &producer);

@@ -81,8 +81,7 @@ impl Log {
     fn clean(&self, now_ms: i64, map_bytes: usize, segment_batches: usize) -> (Log, Tally) {
         let end = Offset(self.next);
         let mut map = KeyOffsets::new(map_bytes, [3, 4]);
-        let mut fates = TxnFates::default();
-        fates.expect(self.aborted.txns().iter().copied());
+        let mut fates = TxnFates::new(self.aborted.txns().iter().copied());
         let mut decompressor = Decompressor::new();
         for bytes in &self.batches {
             let batch = Batch::parse(bytes).unwrap();
@@ -90,8 +89,10 @@ impl Log {
                 break;
             }
         }
+        let fates = TxnFates::new(self.aborted.txns().iter().copied());
         let mut cleaner = Cleaner::new(
             map,
+            fates,
             CleanRules {
                 now_ms,
                 delete_retention_ms: HOUR,
@@ -106,9 +107,6 @@ impl Log {
         for segment in self.batches.chunks(segment_batches.max(1)) {
             let base = Batch::parse(&segment[0]).unwrap().header().base_offset;
             let to = Batch::parse(segment.last().unwrap()).unwrap().header().next_offset();
-            let mut aborted = Vec::new();
-            let _ = self.aborted.collect(base, to, &mut aborted);
-            cleaner.expect(aborted);
             let mut out = CleanedSegment::new(base);
             let mut bytes = Vec::new();
             for batch in segment {
@@ -296,7 +294,7 @@ fn a_damaged_batch_stops_the_pass_by_name() {
         first_uncleanable: Offset(9),
         last_records: BTreeMap::new(),
     };
-    let mut cleaner = Cleaner::new(KeyOffsets::new(1 << 10, [0; 2]), rules);
+    let mut cleaner = Cleaner::new(KeyOffsets::new(1 << 10, [0; 2]), TxnFates::new([]), rules);
     let error = cleaner.clean(&batch, &mut CleanedSegment::new(Offset(0))).unwrap_err();
     assert_eq!(error.to_string(), "could not clean the batch at offset 0");
 }

@@ -3,13 +3,14 @@
 use crate::producer_state::{BatchContent, ProducerBatch};
 use crate::txn_index::AbortedTxn;
 use afluente_protocol::numbers::{Offset, ProducerId};
+use afluente_protocol::records::BatchHeader;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Knows of each batch whether its transaction was aborted, and of each marker whether anything of
 /// its transaction is left.
 ///
 /// Only for a part of a log in which every transaction has ended.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TxnFates {
     /// Aborted transactions that begin above what was read.
     coming: BTreeMap<(Offset, ProducerId), AbortedTxn>,
@@ -20,25 +21,31 @@ pub struct TxnFates {
 }
 
 impl TxnFates {
-    /// Tells of aborted transactions ahead, as the transaction indexes have them; one that was told
-    /// of before does no harm.
-    pub fn expect(&mut self, aborted: impl IntoIterator<Item = AbortedTxn>) {
-        for txn in aborted {
-            self.coming.insert((txn.first_offset, txn.producer_id), txn);
+    /// `aborted` are those of *all* segments of the log, also of segments that are not read: the
+    /// index of a segment has the transactions whose markers are in it, and a transaction's records
+    /// may lie in any segment before. A record whose transaction is not known to be aborted would
+    /// take the place of the committed one before it.
+    #[must_use]
+    pub fn new(aborted: impl IntoIterator<Item = AbortedTxn>) -> Self {
+        let keyed = |txn: AbortedTxn| ((txn.first_offset, txn.producer_id), txn);
+        Self {
+            coming: aborted.into_iter().map(keyed).collect(),
+            aborted: BTreeMap::new(),
+            committed: BTreeSet::new(),
         }
     }
 
     /// The next batch is one of data: whether it belongs to an aborted transaction.
-    pub(super) fn data(&mut self, batch: &ProducerBatch, last_offset: Offset) -> bool {
-        self.advance(last_offset);
+    pub(super) fn data(&mut self, batch: &ProducerBatch, header: &BatchHeader) -> bool {
+        self.advance(header);
         let BatchContent::Data { transactional: true } = batch.content else { return false };
         let Some(producer_id) = batch.producer_id else { return false };
         match self.aborted.get_mut(&producer_id) {
-            Some((_, was_met)) => {
+            Some((txn, was_met)) if header.base_offset < txn.last_offset => {
                 *was_met = true;
                 true
             }
-            None => {
+            _ => {
                 self.committed.insert(producer_id);
                 false
             }
@@ -46,8 +53,8 @@ impl TxnFates {
     }
 
     /// The next batch is one of control records.
-    pub(super) fn control(&mut self, batch: &ProducerBatch, last_offset: Offset) -> MarkerFate {
-        self.advance(last_offset);
+    pub(super) fn control(&mut self, batch: &ProducerBatch, header: &BatchHeader) -> MarkerFate {
+        self.advance(header);
         let (BatchContent::Marker(marker), Some(producer_id)) = (batch.content, batch.producer_id)
         else {
             // Emptied by an earlier pass.
@@ -55,7 +62,9 @@ impl TxnFates {
         };
         if marker.aborted {
             match self.aborted.remove(&producer_id) {
-                Some((txn, true)) => MarkerFate::EndsAborted(txn),
+                Some((txn, true)) if txn.last_offset == header.base_offset => {
+                    MarkerFate::EndsAborted(txn)
+                }
                 _ => MarkerFate::Unneeded,
             }
         } else if self.committed.remove(&producer_id) {
@@ -65,13 +74,17 @@ impl TxnFates {
         }
     }
 
-    /// Transactions that begin at or below `offset` have begun.
-    fn advance(&mut self, offset: Offset) {
+    /// Transactions that begin in this batch or before have begun; those that ended before it are
+    /// of no interest.
+    fn advance(&mut self, header: &BatchHeader) {
         while let Some(first) = self.coming.first_entry()
-            && first.key().0 <= offset
+            && first.key().0 <= header.last_offset()
         {
             let txn = first.remove();
-            self.aborted.entry(txn.producer_id).or_insert((txn, false));
+            if txn.last_offset >= header.base_offset {
+                // A producer has one transaction at a time, so an older one is over.
+                self.aborted.insert(txn.producer_id, (txn, false));
+            }
         }
     }
 }

@@ -45,26 +45,37 @@ struct Old {
     name: SegmentName,
     size: u64,
     facts: SegmentFacts,
-    aborted: Vec<crate::txn_index::AbortedTxn>,
+}
+
+/// A pass over a log, as it was decided.
+struct Pass {
+    /// The closed segments that are read.
+    old: Vec<Old>,
+    /// What stays of them.
+    rules: CleanRules,
+    /// Where the part begins that was never cleaned.
+    first_dirty: Offset,
+    /// How the transactions in them ended; the markers may lie in segments that are not read.
+    fates: TxnFates,
+    config: Arc<LogConfig>,
 }
 
 impl Log {
     /// Makes a pass over the log if its configuration asks for one that is worth it. True if it did.
     pub(crate) fn compact_if_due(self: &Arc<Self>, now_ms: i64) -> Result<bool, StorageError> {
-        let Some((old, rules, first_dirty, config)) = self.plan_pass(now_ms) else {
-            return Ok(false);
-        };
+        let Some(pass) = self.plan_pass(now_ms) else { return Ok(false) };
+        let Pass { old, rules, first_dirty, fates, config } = pass;
         // Closed segments may have a last piece in memory still.
         let flushed = self.flush(Extent::All, &mut AlignedBuf::new())?;
         self.dir.sync_flushed(flushed)?;
         self.dir.mark_dirty(self);
-        let map = self.map_keys(&old, first_dirty)?;
+        let map = self.map_keys(&old, first_dirty, fates.clone())?;
         let Some(latest) = map.latest() else { return Ok(false) };
         let count = old.iter().filter(|old| old.name.base <= latest).count();
         let old = &old[..count];
         let facts: Vec<SegmentFacts> = old.iter().map(|old| old.facts).collect();
         let groups = group(&facts, &config, rules.first_uncleanable);
-        let mut cleaner = Cleaner::new(map, rules);
+        let mut cleaner = Cleaner::new(map, fates, rules);
         for range in groups {
             if self.clean_group(&old[range], &mut cleaner, now_ms)?.is_break() {
                 // The log was cut meanwhile; the next pass begins with what is there then.
@@ -83,9 +94,8 @@ impl Log {
         Ok(true)
     }
 
-    /// The segments of a pass, what stays of them, where the dirty part begins; `None` if none is
-    /// due.
-    fn plan_pass(&self, now_ms: i64) -> Option<(Vec<Old>, CleanRules, Offset, Arc<LogConfig>)> {
+    /// The pass that is due; `None` if none is.
+    fn plan_pass(&self, now_ms: i64) -> Option<Pass> {
         let state = self.state.lock();
         let config = Arc::clone(&state.config);
         if state.deleted || !state.config_known || !config.cleanup_policy.compact {
@@ -108,12 +118,7 @@ impl Log {
             .iter()
             .zip(&facts)
             .filter(|(segment, _)| segment.base < plan.first_uncleanable)
-            .map(|(segment, facts)| Old {
-                name: segment.name(),
-                size: segment.size,
-                facts: *facts,
-                aborted: segment.aborted.as_ref().map_or(Vec::new(), |t| t.txns().to_vec()),
-            })
+            .map(|(segment, facts)| Old { name: segment.name(), size: segment.size, facts: *facts })
             .collect();
         let last_record = |entry: &crate::producer_state::ProducerEntry| {
             let last = entry.batches().last().map(|batch| batch.last_offset);
@@ -126,7 +131,9 @@ impl Log {
             first_uncleanable: plan.first_uncleanable,
             last_records: state.producers.entries().map(last_record).collect(),
         };
-        Some((old, rules, plan.first_dirty, config))
+        let indexes = state.segments.iter().filter_map(|segment| segment.aborted.as_ref());
+        let fates = TxnFates::new(indexes.flat_map(|index| index.txns().iter().copied()));
+        Some(Pass { old, rules, first_dirty: plan.first_dirty, fates, config })
     }
 
     /// The last offset of each key in the dirty part, as far as the memory reaches.
@@ -134,14 +141,13 @@ impl Log {
         self: &Arc<Self>,
         old: &[Old],
         first_dirty: Offset,
+        mut fates: TxnFates,
     ) -> Result<KeyOffsets, StorageError> {
         let seed = [self.dir.env.rng.u64(), self.dir.env.rng.u64()];
         let mut map = KeyOffsets::new(KEYS_BYTES_MAX, seed);
-        let mut fates = TxnFates::default();
         let mut decompressor = Decompressor::new();
         let first = old.partition_point(|old| old.name.base <= first_dirty).saturating_sub(1);
         for old in &old[first..] {
-            fates.expect(old.aborted.iter().copied());
             let has_room = self.each_batch(old, |batch| {
                 let has_room =
                     map_batch(&mut map, &mut fates, &mut decompressor, first_dirty, batch)?;
@@ -186,14 +192,20 @@ impl Log {
             size += bytes.len() as u64;
             Ok(())
         };
+        let mut failed = None;
         for old in old {
-            cleaner.expect(old.aborted.iter().copied());
             let _ = self.each_batch(old, |batch| {
                 cleaner.clean(batch, &mut cleaned)?;
+                if cleaned.waiting_bytes() >= WRITE_BYTES
+                    && let Err(error) = write(&mut cleaned)
+                {
+                    failed = Some(error);
+                    return Ok(ControlFlow::Break(()));
+                }
                 Ok(ControlFlow::Continue(()))
             })?;
-            if cleaned.waiting_bytes() >= WRITE_BYTES {
-                write(&mut cleaned)?;
+            if let Some(error) = failed.take() {
+                return Err(error);
             }
         }
         write(&mut cleaned)?;

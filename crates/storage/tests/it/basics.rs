@@ -1,9 +1,14 @@
 //! One thing at a time.
 
 use crate::world::{World, batch, keyed_batch, timed_batch};
-use afluente_protocol::numbers::Offset;
-use afluente_storage::TimestampQuery;
+use afluente_protocol::numbers::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use afluente_protocol::records::{
+    BatchBuilder, BatchOptions, BatchProducer, Compressor, EndTxnMarker, MarkerPlace, NewRecord,
+    TxnOutcome,
+};
 use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
+use afluente_storage::origin::AppendOrigin;
+use afluente_storage::{AppendOptions, TimestampQuery};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -148,6 +153,59 @@ fn compaction_keeps_the_last_record_of_each_key_whatever_stops_it() {
         }
         assert!(found.is_sorted_by(|a, b| a.0 < b.0));
     }
+}
+
+/// The aborted record is the newest of its key until one looks into a later segment, where its
+/// transaction ends.
+#[test]
+fn compaction_passes_over_aborted_records_whose_marker_lies_segments_away() {
+    let world = World::new(9);
+    let config = LogConfig {
+        cleanup_policy: CleanupPolicy { compact: true, delete: false },
+        segment_bytes: 20_000,
+        min_cleanable_dirty_ratio: 0.01,
+        ..LogConfig::default()
+    };
+    let log = world.create("a", config);
+    let fill = |from: u64| {
+        for n in from..from + 300 {
+            world.append(&log, keyed_batch(&[2 + (n % 50) as u8], &value(n, 200))).unwrap();
+            world.settle();
+        }
+    };
+    world.append(&log, keyed_batch(&[1], b"committed")).unwrap();
+    let producer = BatchProducer { id: ProducerId(7), epoch: ProducerEpoch(0), base_sequence: 0 };
+    let mut builder = BatchBuilder::new(BatchOptions {
+        producer,
+        is_transactional: true,
+        ..BatchOptions::default()
+    });
+    let record =
+        NewRecord { timestamp: 1_000_000, key: Some(&[1]), value: Some(b"aborted"), headers: &[] };
+    builder.append(&record).unwrap();
+    world.append(&log, builder.finish(&mut Compressor::new()).unwrap()).unwrap();
+    fill(0);
+    let place = MarkerPlace {
+        offset: Offset(0),
+        partition_leader_epoch: LeaderEpoch(0),
+        timestamp: 1_000_000,
+        producer_id: producer.id,
+        producer_epoch: producer.epoch,
+    };
+    let marker = EndTxnMarker { outcome: TxnOutcome::Abort, coordinator_epoch: 0 }.batch(place);
+    let now_ms = world.env.clock.wall_ms();
+    let coordinator = AppendOptions {
+        origin: AppendOrigin::Coordinator,
+        ..AppendOptions::client(LeaderEpoch(0), now_ms)
+    };
+    log.append(marker, &coordinator).unwrap();
+    fill(300);
+    log.set_high_watermark(log.end_offset());
+    world.pass(world.config.retention_interval * 2);
+    let found = world.read_all(&log, Offset(0));
+    assert!(found.len() < 400, "{} of 603 records are left", found.len());
+    assert!(found.contains(&(0, b"committed".to_vec())), "the committed record is gone");
+    assert!(!found.iter().any(|(_, bytes)| bytes == b"aborted"));
 }
 
 #[test]

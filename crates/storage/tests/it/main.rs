@@ -1,6 +1,7 @@
 //! Tests of the storage engine through its public interface, on a simulated machine.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod adopt;
 mod basics;
 mod model;
 mod world;

@@ -57,7 +57,9 @@ public class Clients {
         scenarios.put("seek_pause_resume_and_reset", Clients::seek);
         scenarios.put("configs_are_described_and_altered", Clients::configs);
         scenarios.put("records_are_deleted_up_to_an_offset", Clients::deleteRecords);
-        scenarios.put("cluster_log_dirs_features_and_quorum_are_described", Clients::describe);
+        scenarios.put("cluster_log_dirs_and_features_are_described", Clients::describe);
+        scenarios.put("the_quorum_is_described", () ->
+            equal(admin.describeMetadataQuorum().quorumInfo().get().voters().size(), 1));
         scenarios.put("a_restart_in_the_middle_loses_nothing", () -> restart("restart"));
         scenarios.put("a_crash_in_the_middle_loses_nothing", () -> restart("crash"));
         boolean failed = false;
@@ -555,7 +557,6 @@ public class Clients {
         equal(features.get("transaction.version").maxVersionLevel(), (short) 2);
         equal(features.get("group.version").maxVersionLevel() >= 1, true);
         equal(features.containsKey("metadata.version"), true);
-        equal(admin.describeMetadataQuorum().quorumInfo().get().voters().size(), 1);
     }
 
     static void restart(String how) throws Exception {

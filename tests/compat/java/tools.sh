@@ -198,8 +198,9 @@ features_versions_and_cluster() {
     has "$said" "ConsumerGroupHeartbeat\(68\): 0 to 1"
     has "$(tool ClusterTool cluster-id --bootstrap-server "$BOOTSTRAP")" "Cluster ID: .+"
     has "$(tool ClusterTool list-endpoints --bootstrap-server "$BOOTSTRAP")" "${BOOTSTRAP##*:}"
-    has "$(at MetadataQuorumCommand describe --status)" "LeaderId: "
 }
+
+the_quorum_is_described() { has "$(at MetadataQuorumCommand describe --status)" "LeaderId: "; }
 
 leaders_are_elected_and_replicas_moved_in_vain() {
     local topic said node
@@ -214,4 +215,4 @@ leaders_are_elected_and_replicas_moved_in_vain() {
 
 run kafka_topics console_producer_and_consumer console_consumer_of_internal_topics perf_tools \
     verifiable_producer_and_consumer consumer_groups configs get_offsets delete_records_and_log_dirs transactions \
-    features_versions_and_cluster leaders_are_elected_and_replicas_moved_in_vain
+    features_versions_and_cluster the_quorum_is_described leaders_are_elected_and_replicas_moved_in_vain

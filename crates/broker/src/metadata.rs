@@ -126,6 +126,16 @@ impl Metadata {
         self.image.read()
     }
 
+    /// The value of a broker key, if somebody gave one, and who.
+    pub(crate) fn broker_text(&self, config: &Config, name: &str) -> Option<(String, GivenBy)> {
+        broker_text(&self.image.read(), config, name)
+    }
+
+    /// The metadata log.
+    pub(crate) fn partition(&self) -> &Arc<crate::partition::Partition> {
+        self.log.partition()
+    }
+
     /// What the cluster has agreed on, and the metadata offset of that.
     #[must_use]
     pub fn finalized_features(&self) -> (Vec<(String, i16)>, i64) {
@@ -297,6 +307,29 @@ impl Metadata {
         reconcile::follow(&image, &changes, broker)
             .map_err(|error| (ErrorCode::KafkaStorageError, error.to_string()))
     }
+}
+
+/// Who gave a value of the broker's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenBy {
+    /// An administrator, for this broker, while it ran.
+    Broker,
+    /// An administrator, for all brokers, while they ran.
+    AllBrokers,
+    /// The file, the environment or the command line.
+    Start,
+}
+
+/// The value of a broker key, if somebody gave one: what was set while it ran counts more.
+fn broker_text(image: &MetadataImage, config: &Config, name: &str) -> Option<(String, GivenBy)> {
+    let set_for = |broker: String| {
+        let resource = ConfigResource { kind: ConfigResource::BROKER, name: broker };
+        image.configs(&resource)?.get(name).cloned()
+    };
+    set_for(config.int("node.id").to_string())
+        .map(|text| (text, GivenBy::Broker))
+        .or_else(|| set_for(String::new()).map(|text| (text, GivenBy::AllBrokers)))
+        .or_else(|| config.given_text(name).map(|text| (text, GivenBy::Start)))
 }
 
 /// A topic that nobody described; the broker's own have settings of their own.

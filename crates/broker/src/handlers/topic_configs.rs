@@ -1,7 +1,6 @@
 //! The configuration of a topic as clients see it: every key, its value, and where that comes from.
 
 use crate::broker::Broker;
-use crate::config::Source;
 use afluente_storage::log_config::{Kind, LOG_CONFIG_KEYS, LogConfigKey};
 use std::collections::BTreeMap;
 
@@ -14,6 +13,16 @@ pub(crate) mod source {
     pub(crate) const DEFAULT: i8 = 5;
     pub(crate) const CLIENT_METRICS: i8 = 7;
     pub(crate) const GROUP: i8 = 8;
+
+    /// Where a value of the broker's configuration comes from.
+    pub(crate) fn of(by: crate::metadata::GivenBy) -> i8 {
+        use crate::metadata::GivenBy;
+        match by {
+            GivenBy::Broker => BROKER,
+            GivenBy::AllBrokers => ALL_BROKERS,
+            GivenBy::Start => FILE,
+        }
+    }
 }
 
 /// One key of a topic.
@@ -38,14 +47,10 @@ fn one(broker: &Broker, key: &'static LogConfigKey, own: &BTreeMap<String, Strin
         synonyms.push((key.name.to_owned(), value.clone(), source::TOPIC));
     }
     for synonym in key.synonyms {
-        let given = broker.config.given_text(synonym.name);
-        let converted = given.and_then(|text| synonym.convert(&text).ok());
-        if let Some(value) = converted {
-            let from = match crate::config::keys::find(synonym.name) {
-                Some(_) if broker.config.get(synonym.name).source == Source::Default => continue,
-                _ => source::FILE,
-            };
-            synonyms.push((synonym.name.to_owned(), value, from));
+        let given = broker.metadata.broker_text(&broker.config, synonym.name);
+        let converted = given.and_then(|(text, by)| Some((synonym.convert(&text).ok()?, by)));
+        if let Some((value, by)) = converted {
+            synonyms.push((synonym.name.to_owned(), value, source::of(by)));
         }
     }
     let default_name = key.synonyms.first().map_or(key.name, |synonym| synonym.name);

@@ -155,6 +155,11 @@ impl MetadataLog {
         Ok((metadata, replay.image))
     }
 
+    /// The partition that it is.
+    pub(super) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
     /// The offset after the last record.
     pub(super) fn end_offset(&self) -> i64 {
         self.partition.log().end_offset().0

@@ -55,6 +55,10 @@ pub(super) fn follow(
                 remove(broker, id)?;
                 tracing::info!(topic = %name, %id, "topic deleted");
             }
+            // What is set for the broker while it runs is the default of every topic.
+            Change::ConfigChanged(ConfigResource { kind: ConfigResource::BROKER, .. }) => {
+                touched.extend(image.topics().map(|topic| topic.id));
+            }
             Change::ConfigChanged(_) | Change::BrokerChanged(_) | Change::Other => {}
         }
     }
@@ -125,7 +129,8 @@ fn remove(broker: &Broker, id: &Uuid) -> Result<(), MetadataError> {
 fn log_config(image: &MetadataImage, config: &Config, topic: &str) -> LogConfig {
     let own = image.configs(&ConfigResource::topic(topic));
     let own = own.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
-    LogConfig::resolve(|name| config.given_text(name), own).unwrap_or_else(|error| {
+    let of_broker = |name: &str| super::broker_text(image, config, name).map(|(text, _)| text);
+    LogConfig::resolve(of_broker, own).unwrap_or_else(|error| {
         // It was checked when it was set; a newer broker may have allowed more.
         tracing::error!(topic, %error, "the topic's configuration is not understood: defaults hold");
         LogConfig::default()

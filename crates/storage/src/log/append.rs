@@ -137,6 +137,7 @@ impl Log {
             self.note_unstable(state);
         }
         let range = chunk_at..chunk_at + len;
+        state.unsynced_records += appended.end.0 - appended.base_offset.0;
         self.enter_journal(state, place, chunk, range, appended.end);
         if chunk_filled {
             self.dir.chunk_filled(self);
@@ -158,7 +159,8 @@ impl Log {
         // Only if nothing of this log waits for the other ring: else a crash could keep this entry
         // and lose those before it.
         let may_buffer = state.config.durability == Durability::Replicated
-            && state.config.flush_messages > 1
+            // The record that makes it so many is acknowledged when all of them are on disk.
+            && state.unsynced_records < state.config.flush_messages
             && state.last_synced_ring_lsn <= journal.durable_lsn();
         if may_buffer {
             match journal.append_buffered(self.id, &place, chunk.get(range.clone())) {
@@ -166,7 +168,7 @@ impl Log {
                     state.entered(lsn);
                     state.last_buffered_frame = frame;
                     self.durable_moved(end);
-                    self.dir.buffered_appended(state);
+                    self.dir.journal.bell.ring();
                     return;
                 }
                 // No room until the next checkpoint: the synced ring takes it.
@@ -177,6 +179,7 @@ impl Log {
                 }
             }
         }
+        state.unsynced_records = 0;
         let payload = Payload::Batches { place, chunk, range, end };
         let lsn = journal.push(self, payload, state.last_buffered_frame);
         state.entered(lsn);

@@ -23,11 +23,11 @@ impl Log {
     }
 
     /// Cuts the padding off the segment files, and writes the files that are Kafka's alone. The
-    /// clean stop syncs them.
-    pub(crate) fn write_closing_files(&self) -> Result<(), StorageError> {
+    /// clean stop syncs them. False if nothing has changed.
+    pub(crate) fn write_closing_files(&self) -> Result<bool, StorageError> {
         let state = self.state.lock();
         if state.deleted || !state.changed || !state.has_files() {
-            return Ok(());
+            return Ok(false);
         }
         let disk = self.dir.env.disk.as_ref();
         let directory = self.directory();
@@ -49,7 +49,8 @@ impl Log {
         let producers = snapshot::encode(state.producers.entries());
         write_file(disk, &at_end.snapshot(&directory), &producers)?;
         let epochs = state.epochs.to_file();
-        write_file(disk, &directory.join(LEADER_EPOCH_CHECKPOINT_FILE), &epochs)
+        write_file(disk, &directory.join(LEADER_EPOCH_CHECKPOINT_FILE), &epochs)?;
+        Ok(true)
     }
 
     /// Whether there is a directory for it.

@@ -67,7 +67,7 @@ impl Log {
         let Pass { old, rules, first_dirty, fates, config } = pass;
         // Closed segments may have a last piece in memory still.
         let flushed = self.flush(Extent::All, &mut AlignedBuf::new())?;
-        self.dir.sync_flushed(flushed)?;
+        self.dir.sync_flushed(self, flushed)?;
         self.dir.mark_dirty(self);
         let map = self.map_keys(&old, first_dirty, fates.clone())?;
         let Some(latest) = map.latest() else { return Ok(false) };
@@ -265,7 +265,7 @@ impl Log {
         self.dir.cold.forget_log(self.id());
         let mut flushed = self.flush_locked(&mut flush, Extent::All, &mut AlignedBuf::new())?;
         let record = flushed.record.take();
-        self.dir.sync_flushed(flushed)?;
+        self.dir.sync_flushed(self, flushed)?;
         let mut records: Vec<Record> =
             record.into_iter().map(|record| Record::Log(Box::new(record))).collect();
         records.extend(gone.iter().cloned().map(Record::Doomed));

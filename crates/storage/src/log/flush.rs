@@ -278,6 +278,29 @@ impl Log {
         Ok(())
     }
 
+    /// Makes durable what is written of the log's segments and of their directory, by whomever.
+    pub(crate) fn sync_segments(&self) -> Result<(), StorageError> {
+        let names: Vec<SegmentName> =
+            self.state.lock().segments.iter().map(crate::segment::Segment::name).collect();
+        let disk = self.dir.env.disk.as_ref();
+        let directory = self.directory();
+        if disk.metadata(&directory).doing("look at", &directory)?.is_none() {
+            return Ok(());
+        }
+        for name in names {
+            for path in [self.segment_path(name), name.txn_index(&directory)] {
+                match disk.open(&path, OpenHow::buffered(Access::Write)) {
+                    Ok(file) => file.sync_data().doing("sync", &path)?,
+                    // An empty one is not there yet.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error).doing("open", &path),
+                }
+            }
+        }
+        disk.sync_dir(&directory).doing("sync", &directory)?;
+        disk.sync_dir(&self.dir.path).doing("sync", &self.dir.path)
+    }
+
     /// Where a segment's bytes are.
     pub(crate) fn segment_path(&self, name: SegmentName) -> PathBuf {
         name.log(&self.directory())

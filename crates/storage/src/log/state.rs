@@ -41,7 +41,7 @@ pub(crate) struct LogState {
     pub(crate) listed_dirty: bool,
     /// By how much earlier the active segment is rolled than `segment.ms` says.
     pub(crate) roll_jitter_ms: i64,
-    /// Appended since `flush.messages` last asked for a sync.
+    /// Appended since the last entry in the synced ring, for `flush.messages`.
     pub(crate) unsynced_records: i64,
 }
 

@@ -79,7 +79,7 @@ impl Log {
             // Everything to the files, so that what stays can be read from them, and forgotten here.
             let mut scratch = AlignedBuf::new();
             let flushed = self.flush_locked(&mut flush, Extent::All, &mut scratch)?;
-            self.dir.sync_flushed(flushed)?;
+            self.dir.sync_flushed(self, flushed)?;
             let end = self.end_offset();
             let Some(cut) = plan(self, end)? else { return Ok(()) };
             let mut state = self.state.lock();

@@ -28,8 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// More files than this are synced together, by syncing the file system.
-const FILES_SYNCED_SINGLY_MAX: usize = 8;
+/// More files than this are synced together, by syncing the file system. That is far cheaper for
+/// thousands of files, but it waits for what everybody else has written to the same file system.
+pub(super) const FILES_SYNCED_SINGLY_MAX: usize = 64;
 /// Bytes and logs of a round that are written in one step.
 const STEP_BYTES: u64 = 8 << 20;
 const STEP_LOGS: usize = 256;
@@ -76,11 +77,15 @@ impl Background {
     pub(super) fn new(dir: Arc<Shared>) -> Self {
         let now = dir.env.clock.now();
         let dir_retention_interval = dir.config.retention_interval;
+        let has_unsynced = dir.has_unsynced.swap(false, Ordering::AcqRel);
         Self {
             dir,
             scratch: AlignedBuf::new(),
             // What an earlier one has written and not synced is not known here.
-            unsynced: Unsynced { many: true, ..Unsynced::default() },
+            unsynced: Unsynced {
+                many: has_unsynced,
+                ..Unsynced::default()
+            },
             round: None,
             last_round: now,
             last_growth: (0, now),
@@ -362,6 +367,9 @@ impl Background {
 impl Drop for Background {
     /// Who closes the directory finds what was under way.
     fn drop(&mut self) {
+        let Unsynced { files, directories, many } = &self.unsynced;
+        let has_unsynced = *many || !files.is_empty() || !directories.is_empty();
+        self.dir.has_unsynced.store(has_unsynced, Ordering::Release);
         self.give_up_round();
     }
 }

@@ -6,7 +6,7 @@
 //! checkpoint; if they are not the same at the next start, another program has worked here.
 
 use super::Shared;
-use super::background::Background;
+use super::background::{Background, FILES_SYNCED_SINGLY_MAX};
 use crate::checkpoint::Record;
 use crate::error::{IoContext, StorageError};
 use crate::journal::Commit;
@@ -42,13 +42,23 @@ impl Shared {
             log.seal_for_close();
         }
         background.checkpoint()?;
+        let mut written = Vec::new();
         for log in &logs {
-            log.write_closing_files()?;
+            if log.write_closing_files()? {
+                written.push(log);
+            }
         }
         self.write_offset_checkpoints(&logs)?;
         let disk = self.env.disk.as_ref();
         write_file(disk, &self.path.join(CLEAN_SHUTDOWN_FILE), &clean_shutdown::encode(-1))?;
-        disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)?;
+        if written.len() > FILES_SYNCED_SINGLY_MAX {
+            disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)?;
+        } else {
+            for log in written {
+                log.sync_segments()?;
+            }
+            disk.sync_dir(&self.path).doing("sync", &self.path)?;
+        }
         let mut witnesses = Vec::new();
         for name in WITNESSES {
             let bytes = read_file(disk, &self.path.join(name))?.unwrap_or_default();

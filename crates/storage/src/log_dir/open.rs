@@ -395,6 +395,9 @@ impl<'a> Recovery<'a> {
         let topic = std::str::from_utf8(topic).map_err(|_| bad())?;
         let partition = TopicPartition::new(topic, i32::from_le_bytes(*partition));
         let partition = self.shared_name(&partition);
+        // Of a log that is deleted by a later entry too: its id is not given out again.
+        let next_id = &mut self.shared.logs.write().next_id;
+        *next_id = (*next_id).max(entry.log_id + 1);
         let now_ms = self.shared.env.clock.wall_ms();
         let state = LogState::new(Arc::clone(&self.config), Offset::ZERO, now_ms);
         let log = Log::new(

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     /// The journal has no room until the next checkpoint.
     pub(crate) journal_full: AtomicBool,
     pub(crate) closing: AtomicBool,
+    /// A background worker that stopped has left files that are written and not synced.
+    pub(super) has_unsynced: AtomicBool,
     pub(crate) background_bell: Doorbell,
     /// Journal bytes when the last checkpoint round began.
     pub(crate) journal_bytes_covered: AtomicU64,
@@ -148,6 +150,7 @@ impl Shared {
             refused: AtomicBool::new(false),
             journal_full: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            has_unsynced: AtomicBool::new(false),
             background_bell: Doorbell::new(),
             journal_bytes_covered: AtomicU64::new(0),
             segment_bytes_written: AtomicU64::new(0),
@@ -214,12 +217,6 @@ impl Shared {
         }
         drop(filled);
         self.background_bell.ring();
-    }
-
-    /// Something went into the buffered ring.
-    pub(crate) fn buffered_appended(&self, state: &mut LogState) {
-        state.unsynced_records += 1;
-        self.journal.bell.ring();
     }
 
     pub(crate) fn jitter_ms(&self, jitter_ms_max: i64) -> i64 {
@@ -370,17 +367,17 @@ impl Shared {
         }
     }
 
-    /// Syncs what a flush wrote, outside of any round.
-    pub(crate) fn sync_flushed(&self, flushed: Flushed) -> Result<(), StorageError> {
+    /// Syncs what a flush of the log wrote, outside of any round, and what flushes before it wrote.
+    pub(crate) fn sync_flushed(&self, log: &Log, flushed: Flushed) -> Result<(), StorageError> {
         let sync = || {
+            log.sync_segments()?;
             for (file, path) in flushed.files {
                 file.sync_data().doing("sync", &path)?;
             }
             for directory in flushed.directories {
                 self.env.disk.sync_dir(&directory).doing("sync", &directory)?;
             }
-            // What a round wrote before and has not synced yet is among what this relies on.
-            self.env.disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)
+            Ok(())
         };
         sync().inspect_err(|error| self.fail(error))
     }

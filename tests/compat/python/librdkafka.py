@@ -362,7 +362,8 @@ def members_rebalance_while_producing(protocol):
     send(range(3000, 4500))
     described = done(admin.describe_consumer_groups([group]))[group]
     equal(len(described.members), 3)
-    equal(described.state.name, "STABLE")
+    until("the group to be stable",
+          lambda: done(admin.describe_consumer_groups([group]))[group].state.name == "STABLE")
     members[0][0].set()
     until("two members", lambda: spread("bc"))
     send(range(4500, total))

@@ -19,6 +19,13 @@ pub(crate) fn start(broker: &Arc<Broker>) {
             broker.groups.expire_offsets(&broker).await;
         }
     });
+    let every = broker.settings.log.expire_producers_every;
+    spawn(broker, move |broker| async move {
+        loop {
+            broker.env.clock.sleep(every).await;
+            expire_producers(&broker).await;
+        }
+    });
     let every = broker.settings.coordinators.abort_transactions_every;
     spawn(broker, move |broker| async move {
         loop {
@@ -26,6 +33,18 @@ pub(crate) fn start(broker: &Arc<Broker>) {
             broker.transactions.expire(&broker).await;
         }
     });
+}
+
+/// Forgets the sequences of producers that have not written for long.
+async fn expire_producers(broker: &Broker) {
+    let expiration_ms = broker.settings.log.producer_expiration_ms;
+    for topic in broker.topics.all() {
+        for partition in &topic.partitions {
+            partition.log().expire_producers(broker.env.clock.wall_ms(), expiration_ms);
+        }
+        // Requests come first.
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Runs a task until the broker stops.

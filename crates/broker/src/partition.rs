@@ -2,15 +2,12 @@
 //!
 //! All calls into the storage engine that handlers cause go through here.
 
-mod timestamps;
-
-pub use timestamps::{TimestampFound, TimestampQuery};
-
 use crate::waiting::{AckWait, WaitList};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::numbers::{LeaderEpoch, Offset};
 use afluente_storage::{
     AppendError, AppendOptions, Appended, Log, ReadData, ReadError, ReadOutcome, ReadRequest,
+    TimestampFound, TimestampQuery,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -106,6 +103,19 @@ impl Partition {
     pub fn advanced(&self, durable_end: Offset) {
         self.log.set_high_watermark(durable_end);
         self.waiting.advanced(durable_end);
+    }
+
+    /// Looks for a record by its time, on a thread of the log directory.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn offset_for_timestamp(
+        &self,
+        query: TimestampQuery,
+    ) -> Result<Option<TimestampFound>, ReadError> {
+        let (sender, receiver) = oneshot::channel();
+        self.log.offset_for_timestamp(query, move |found| drop(sender.send(found)));
+        receiver.await.unwrap_or(Err(ReadError::Deleted))
     }
 
     /// Reads from memory at once, or from the disk on its own threads.

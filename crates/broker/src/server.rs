@@ -279,8 +279,10 @@ fn open_log_dir(
     settings: &Settings,
     observer: Arc<Observer>,
 ) -> Result<LogDir, StorageError> {
-    // The cache is an eighth of the memory that the sizes are chosen for.
-    let config = LogDirConfig::for_memory(settings.log.cache_bytes * 8);
+    let config = LogDirConfig {
+        retention_interval: settings.log.retention_interval,
+        ..LogDirConfig::for_cache(settings.log.cache_bytes)
+    };
     let (log_dir, report) = LogDir::open(env, path, config, observer)?;
     tracing::info!(path = %path.display(), ?report, "log directory opened");
     Ok(log_dir)

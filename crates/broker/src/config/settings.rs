@@ -105,10 +105,14 @@ pub struct FetchSettings {
 pub struct LogSettings {
     /// `log.dirs`, or `log.dir`; empty when neither is set.
     pub dirs: Vec<PathBuf>,
-    /// Whether `log.durability` is `sync`.
-    pub is_synchronous: bool,
     /// `log.cache.bytes`.
     pub cache_bytes: u64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_interval: Duration,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub expire_producers_every: Duration,
 }
 
 /// Groups and transactions.
@@ -157,16 +161,16 @@ impl Settings {
             },
             log: LogSettings {
                 dirs: log_dirs(config),
-                is_synchronous: config.text("log.durability").as_deref() == Some("sync"),
                 cache_bytes: u64::try_from(config.long("log.cache.bytes")).unwrap_or(0),
+                retention_interval: config.millis("log.retention.check.interval.ms"),
+                producer_expiration_ms: config.long("producer.id.expiration.ms"),
+                expire_producers_every: config.millis("producer.id.expiration.check.interval.ms"),
             },
             coordinators: read_coordinators(config),
         })
     }
 }
 
-/// Values by name, for the code that fills [`Settings`] and its like. A wrong name or kind is a
-/// mistake in our own code, which the first test that reads the defaults finds.
 fn read_coordinators(config: &Config) -> CoordinatorSettings {
     let groups = GroupSettings {
         classic_max_size: config.int("group.max.size"),
@@ -193,6 +197,8 @@ fn read_coordinators(config: &Config) -> CoordinatorSettings {
     }
 }
 
+/// Values by name, for the code that fills [`Settings`] and its like. A wrong name or kind is a
+/// mistake in our own code, which the first test that reads the defaults finds.
 impl Config {
     /// A `boolean`.
     #[must_use]
@@ -419,7 +425,6 @@ mod tests {
         assert_eq!(settings.network.request_memory_bytes, 128 << 20);
         assert_eq!(settings.network.idle_max, Some(Duration::from_secs(600)));
         assert_eq!(settings.topics.partition_count, 1);
-        assert!(settings.log.is_synchronous);
         assert_eq!(settings.node.http_listener.map(|http| http.is_required), Some(false));
     }
 

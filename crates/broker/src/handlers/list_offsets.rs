@@ -5,7 +5,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
-use crate::partition::{Partition, TimestampQuery};
+use crate::partition::Partition;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
 use afluente_protocol::messages::list_offsets_response::{
@@ -13,6 +13,7 @@ use afluente_protocol::messages::list_offsets_response::{
 };
 use afluente_protocol::numbers::{LeaderEpoch, Offset};
 use afluente_protocol::uuid::Uuid;
+use afluente_storage::TimestampQuery;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -43,6 +43,14 @@ impl LogDirConfig {
     pub fn for_memory(memory_bytes: u64) -> Self {
         let cache_bytes =
             (memory_bytes / 8).clamp(128 * MIB, 1024 * MIB).min(memory_bytes / 4).max(16 * MIB);
+        Self::for_cache(cache_bytes)
+    }
+
+    /// The defaults where memory for records is `cache_bytes`, of the newest and of those read from
+    /// the disk together; at least 16 MiB.
+    #[must_use]
+    pub fn for_cache(cache_bytes: u64) -> Self {
+        let cache_bytes = cache_bytes.max(16 * MIB);
         let tail_bytes = cache_bytes / 4 * 3;
         // What waits for a checkpoint lies in the tail, and must leave room for what comes in
         // while the checkpoint is made.

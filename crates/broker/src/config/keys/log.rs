@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         "A smaller size for the metadata log's segments, for tests."),
     row("internal.metadata.max.batch.size.in.bytes", Int(Anything), Some("8388608"), Internal, ReadOnly, Applied,
         "The largest batch of metadata records."),
-    row("log.cache.bytes", Long(AtLeast(4_194_304)), Some("134217728"), High, ReadOnly, Applied,
+    row("log.cache.bytes", Long(AtLeast(16_777_216)), Some("134217728"), High, ReadOnly, Applied,
         "Memory for the newest records and for blocks read from disk."),
     row("log.cleaner.backoff.ms", Long(AtLeast(0)), Some("15000"), Medium, ClusterWide, Applied,
         "How long compaction sleeps when there is nothing to do."),

@@ -126,13 +126,24 @@ fn remove(broker: &Broker, id: &Uuid) -> Result<(), MetadataError> {
 }
 
 /// What holds for a topic: its own settings over those of the broker.
+///
+/// They were checked when they were set, but a newer broker may have allowed more: a value that is
+/// not understood is passed over by itself, so that the others still hold. A retention that fell
+/// back to its default would delete records.
 fn log_config(image: &MetadataImage, config: &Config, topic: &str) -> LogConfig {
-    let own = image.configs(&ConfigResource::topic(topic));
-    let own = own.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()));
     let of_broker = |name: &str| super::broker_text(image, config, name).map(|(text, _)| text);
-    LogConfig::resolve(of_broker, own).unwrap_or_else(|error| {
-        // It was checked when it was set; a newer broker may have allowed more.
-        tracing::error!(topic, %error, "the topic's configuration is not understood: defaults hold");
+    let mut resolved = LogConfig::resolve(of_broker, []).unwrap_or_else(|error| {
+        tracing::error!(%error, "the broker's configuration of logs contradicts itself");
         LogConfig::default()
-    })
+    });
+    let own = image.configs(&ConfigResource::topic(topic));
+    for (name, value) in own.into_iter().flatten() {
+        if let Err(error) = resolved.set(name, value) {
+            tracing::warn!(topic, %error, "a setting of the topic has no effect");
+        }
+    }
+    if let Err(error) = resolved.check() {
+        tracing::warn!(topic, %error, "settings of the topic contradict each other");
+    }
+    resolved
 }

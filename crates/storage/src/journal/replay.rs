@@ -8,7 +8,7 @@ use super::frame::{
 };
 use super::ring::{Ring, RingFile, RingKind, SYNC_ALIGNMENT, make_file, open_file};
 use crate::error::{IoContext, StorageError};
-use afluente_env::disk::{Disk, read_full_at};
+use afluente_env::disk::{Disk, read_full_at, write_all_at};
 use afluente_stdx::aligned_buf::AlignedBuf;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -148,12 +148,18 @@ impl<'a> RingReader<'a> {
             // The process that wrote these frames may have died before they were durable; nothing
             // may be built on them until they are.
             file.file.sync_data().doing("sync the journal", &file.path)?;
-            file.first_sequence = heads[index].expect("the chain has frames").sequence;
+            file.first_sequence = heads[index].as_ref().expect("the chain has frames").sequence;
             file.last_lsn = last_lsn;
             in_use.push(file);
         }
         let mut free = Vec::new();
-        for file in files.into_iter().flatten() {
+        let unused = files.into_iter().zip(heads).filter_map(|(file, head)| Some((file?, head)));
+        for (file, head) in unused {
+            // Left behind a torn frame by the run that died. Its sequence will be given out again,
+            // and a chain may one day begin with it: there the run could not tell them apart.
+            if head.is_some_and(|head| head.sequence >= expected) {
+                blank_head(&file)?;
+            }
             let whole = file.file.len().doing("open a journal file", &file.path)?;
             // A file whose making was cut short by a crash holds nothing, and is made again.
             let file = if whole < file_bytes {
@@ -381,6 +387,15 @@ enum Fault {
     Sequence(u64),
     #[error("a frame that an earlier run left there")]
     OldRun,
+}
+
+/// Makes the first frame of a file none, durably.
+fn blank_head(file: &RingFile) -> Result<(), StorageError> {
+    let blank = || {
+        write_all_at(file.file.as_ref(), &AlignedBuf::zeroed(SYNC_ALIGNMENT), 0)?;
+        file.file.sync_data()
+    };
+    blank().doing("clear a journal file", &file.path)
 }
 
 /// The header of the first frame of a file. Its body may be damaged: who relies on the frame reads

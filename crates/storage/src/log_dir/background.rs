@@ -82,10 +82,7 @@ impl Background {
             dir,
             scratch: AlignedBuf::new(),
             // What an earlier one has written and not synced is not known here.
-            unsynced: Unsynced {
-                many: has_unsynced,
-                ..Unsynced::default()
-            },
+            unsynced: Unsynced { many: has_unsynced, ..Unsynced::default() },
             round: None,
             last_round: now,
             last_growth: (0, now),

@@ -2,7 +2,7 @@
 //!
 //! A single node is its own controller. A change is decided by `cluster` as Kafka's metadata
 //! records; they go into the metadata log, and when they are durable into the image, and from there
-//! into [`Topics`](crate::topics::Topics), where handlers look things up. A restart reads the log.
+//! into [`Topics`], where handlers look things up. A restart reads the log.
 
 mod identity;
 mod log;

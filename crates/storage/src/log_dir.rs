@@ -7,7 +7,7 @@ mod journal_worker;
 mod open;
 mod shared;
 
-pub(crate) use close::{read_file, write_file};
+pub(crate) use close::{read_file, write_file, write_file_unsynced};
 pub use config::LogDirConfig;
 pub use open::OpenReport;
 pub use shared::{DirFigures, DirState};

@@ -3,7 +3,7 @@
 use super::Log;
 use crate::error::{IoContext, StorageError};
 use crate::leader_epochs::LEADER_EPOCH_CHECKPOINT_FILE;
-use crate::log_dir::write_file;
+use crate::log_dir::{write_file, write_file_unsynced};
 use crate::producer_state::snapshot;
 use crate::segment::SegmentName;
 use afluente_env::disk::{Access, OpenHow};
@@ -23,8 +23,9 @@ impl Log {
     }
 
     /// Cuts the padding off the segment files, and writes the files that are Kafka's alone. The
-    /// clean stop syncs them. False if nothing has changed.
-    pub(crate) fn write_closing_files(&self) -> Result<bool, StorageError> {
+    /// clean stop syncs them, those with a name of their own here if `singly`. False if nothing has
+    /// changed.
+    pub(crate) fn write_closing_files(&self, singly: bool) -> Result<bool, StorageError> {
         let state = self.state.lock();
         if state.deleted || !state.changed || !state.has_files() {
             return Ok(false);
@@ -47,9 +48,10 @@ impl Log {
         }
         let at_end = SegmentName { base: state.end(), generation: 0 };
         let producers = snapshot::encode(state.producers.entries());
-        write_file(disk, &at_end.snapshot(&directory), &producers)?;
+        let write = if singly { write_file } else { write_file_unsynced };
+        write(disk, &at_end.snapshot(&directory), &producers)?;
         let epochs = state.epochs.to_file();
-        write_file(disk, &directory.join(LEADER_EPOCH_CHECKPOINT_FILE), &epochs)?;
+        write(disk, &directory.join(LEADER_EPOCH_CHECKPOINT_FILE), &epochs)?;
         Ok(true)
     }
 

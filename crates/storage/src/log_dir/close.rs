@@ -42,16 +42,19 @@ impl Shared {
             log.seal_for_close();
         }
         background.checkpoint()?;
+        // A sync each is dear for thousands; the file system is synced for them below.
+        let singly =
+            logs.iter().filter(|log| log.has_directory()).count() <= FILES_SYNCED_SINGLY_MAX;
         let mut written = Vec::new();
         for log in &logs {
-            if log.write_closing_files()? {
+            if log.write_closing_files(singly)? {
                 written.push(log);
             }
         }
         self.write_offset_checkpoints(&logs)?;
         let disk = self.env.disk.as_ref();
         write_file(disk, &self.path.join(CLEAN_SHUTDOWN_FILE), &clean_shutdown::encode(-1))?;
-        if written.len() > FILES_SYNCED_SINGLY_MAX {
+        if !singly {
             disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)?;
         } else {
             for log in written {
@@ -112,8 +115,21 @@ pub(super) fn foreign_change(
     Ok(None)
 }
 
-/// Writes a small file whole, under another name first. Not synced.
+/// Writes a small file whole, under another name first, and syncs it; its name is not synced.
 pub(crate) fn write_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    put_file(disk, path, bytes, true)
+}
+
+/// The same for who syncs the whole file system afterwards.
+pub(crate) fn write_file_unsynced(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), StorageError> {
+    put_file(disk, path, bytes, false)
+}
+
+fn put_file(disk: &dyn Disk, path: &Path, bytes: &[u8], sync: bool) -> Result<(), StorageError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = std::path::PathBuf::from(name);
@@ -121,7 +137,9 @@ pub(crate) fn write_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(
     let file = disk.open(&temporary, how).doing("write", &temporary)?;
     file.set_len(0).doing("write", &temporary)?;
     write_all_at(file.as_ref(), bytes, 0).doing("write", &temporary)?;
-    file.sync_data().doing("sync", &temporary)?;
+    if sync {
+        file.sync_data().doing("sync", &temporary)?;
+    }
     disk.rename(&temporary, path).doing("put in place", path)
 }
 

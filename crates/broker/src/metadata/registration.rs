@@ -108,6 +108,9 @@ pub(super) fn records(
                     topic_id: topic.id,
                     leader: node_id,
                     isr: Some(vec![node_id]),
+                    // Who is in sync is no longer merely eligible (KIP-966).
+                    eligible_leader_replicas: Some(Vec::new()),
+                    last_known_elr: Some(Vec::new()),
                     ..PartitionChangeRecord::default()
                 }));
             }

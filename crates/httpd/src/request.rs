@@ -218,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_query_gives_the_first_of_a_name_and_names_what_it_cannot_read() {
-        let query = Query::parse("q=caf%C3%A9&page=2&page=3&empty=&flag&bad=%zz");
-        assert_eq!(query.get("q"), Some("café"));
+        let query = Query::parse("q=r%C3%ADo&page=2&page=3&empty=&flag&bad=%zz");
+        assert_eq!(query.get("q"), Some("río"));
         assert_eq!(query.parsed::<u32>("page"), Ok(Some(2)));
         assert_eq!(query.get("empty"), None);
         assert_eq!(query.get("flag"), None);
@@ -227,6 +227,6 @@ mod tests {
         assert_eq!(query.parsed::<u32>("absent"), Ok(None));
         let problem = query.parsed::<u32>("q").unwrap_err();
         assert_eq!(problem.field.as_deref(), Some("q"));
-        assert!(problem.why.contains("café"), "{}", problem.why);
+        assert!(problem.why.contains("río"), "{}", problem.why);
     }
 }

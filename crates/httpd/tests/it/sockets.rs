@@ -23,7 +23,7 @@ fn messages_come_back_whole_through_fragments_and_pings() {
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 101") && answer.contains(ACCEPT), "{answer}");
 
-        // "Hel" + ping "!" + "lo", masked by zeros; then a close.
+        // a text in two pieces around a ping, masked by zeros; then a close.
         let frames: &[&[u8]] = &[
             &[0x01, 0x83, 0, 0, 0, 0, b'H', b'e', b'l'],
             &[0x89, 0x81, 0, 0, 0, 0, b'!'],

@@ -1,0 +1,5 @@
+//! The client against brokers of which the test says every answer.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod calls;
+mod fake;

@@ -7,6 +7,8 @@
 pub mod classic;
 pub mod consumer;
 mod describe;
+mod embedded;
+pub mod migration;
 pub mod offsets;
 pub mod record;
 mod replay;
@@ -28,9 +30,10 @@ use afluente_protocol::messages::sync_group_request::SyncGroupRequest;
 use afluente_protocol::messages::sync_group_response::SyncGroupResponse;
 use afluente_protocol::uuid::Uuid;
 use classic::{ClassicGroup, State};
-use consumer::{ConsumerGroup, Refusal};
+use consumer::{ConsumerGroup, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Refusal};
+use migration::MigrationPolicy;
 use offsets::Offsets;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What can be configured about groups. Times in milliseconds; each field names its broker key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct GroupSettings {
     pub consumer_session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.migration.policy`
+    pub consumer_migration: MigrationPolicy,
     /// What groups have for themselves (resource type GROUP of IncrementalAlterConfigs).
     pub overrides: BTreeMap<String, GroupOverrides>,
 }
@@ -93,6 +98,7 @@ impl Default for GroupSettings {
             consumer_max_size: i32::MAX,
             consumer_session_timeout_ms: 45_000,
             consumer_heartbeat_interval_ms: 5_000,
+            consumer_migration: MigrationPolicy::default(),
             overrides: BTreeMap::new(),
         }
     }
@@ -126,6 +132,10 @@ pub(crate) enum TimerKey {
     Session { group: String, member: String },
     /// Consumer: the member giving up partitions.
     Revocation { group: String, member: String },
+    /// Consumer: a classic member that was called to join again.
+    Rejoin { group: String, member: String },
+    /// Consumer: a classic member fetching its assignment.
+    Resync { group: String, member: String },
 }
 
 /// A group of either protocol.
@@ -186,6 +196,7 @@ impl GroupShard {
         origin: &RequestOrigin,
         request: JoinGroupRequest,
         ticket: Ticket,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) {
         if let Err(error) = self.validate_join(&request) {
@@ -197,6 +208,11 @@ impl GroupShard {
             return effects.replies.push((ticket, Reply::Join(answer)));
         }
         let group_id = request.group_id.clone();
+        if let Some(Group::Consumer(group)) = self.groups.get(&group_id)
+            && !group.members.is_empty()
+        {
+            return self.join_consumer_group(origin, request, ticket, topics, effects);
+        }
         let is_new = self.become_classic(&group_id, origin.now_ms, effects);
         let replies_only = effects.records.len();
         let Some((group, mut step)) = self.classic(&group_id, origin.now_ms, effects) else {
@@ -219,9 +235,6 @@ impl GroupShard {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
         match self.groups.get(&request.group_id) {
-            Some(Group::Consumer(group)) if !group.members.is_empty() => {
-                Err(ErrorCode::InconsistentGroupProtocol)
-            }
             Some(_) => Ok(()),
             None if request.member_id.is_empty() => Ok(()),
             None => Err(ErrorCode::UnknownMemberId),
@@ -247,11 +260,19 @@ impl GroupShard {
         origin: &RequestOrigin,
         request: SyncGroupRequest,
         ticket: Ticket,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) {
         let group_id = request.group_id.clone();
         if group_id.is_empty() {
             return effects.replies.push((ticket, sync_failed(ErrorCode::InvalidGroupId)));
+        }
+        if let Some((group, mut step)) = self.consumer(&group_id, origin.now_ms, topics, effects) {
+            let reply = match group.sync_classic(&mut step, &request) {
+                Ok(answer) => Reply::Sync(answer),
+                Err(error) => sync_failed(error),
+            };
+            return effects.replies.push((ticket, reply));
         }
         match self.classic(&group_id, origin.now_ms, effects) {
             Some((group, mut step)) => group.sync(&mut step, request, ticket),
@@ -267,14 +288,18 @@ impl GroupShard {
         &mut self,
         origin: &RequestOrigin,
         request: &HeartbeatRequest,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) -> Result<(), ErrorCode> {
-        if request.group_id.is_empty() {
+        let group_id = &request.group_id;
+        if group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
-        let (group, mut step) = self
-            .classic(&request.group_id, origin.now_ms, effects)
-            .ok_or(ErrorCode::UnknownMemberId)?;
+        if let Some((group, mut step)) = self.consumer(group_id, origin.now_ms, topics, effects) {
+            return group.heartbeat_classic(&mut step, request);
+        }
+        let (group, mut step) =
+            self.classic(group_id, origin.now_ms, effects).ok_or(ErrorCode::UnknownMemberId)?;
         group.heartbeat(&mut step, request)
     }
 
@@ -287,10 +312,20 @@ impl GroupShard {
         origin: &RequestOrigin,
         group_id: &str,
         members: Vec<MemberIdentity>,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) -> Result<Vec<MemberResponse>, ErrorCode> {
         if group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
+        }
+        if let Some(Group::Consumer(_)) = self.groups.get(group_id) {
+            return Ok(self.leave_consumer_group(
+                origin.now_ms,
+                group_id,
+                members,
+                topics,
+                effects,
+            ));
         }
         Ok(match self.classic(group_id, origin.now_ms, effects) {
             Some((group, mut step)) => group.leave(&mut step, members),
@@ -318,34 +353,26 @@ impl GroupShard {
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         consumer::validate(request, origin.api_version)?;
         let group_id = &request.group_id;
-        self.become_consumer(group_id, request.member_epoch == 0, effects)?;
+        self.become_consumer(group_id, request.member_epoch == 0, origin, topics, effects)?;
         let (group, mut step) = self
             .consumer(group_id, origin.now_ms, topics, effects)
             .ok_or_else(|| group_not_found(group_id))?;
-        group.heartbeat(&mut step, origin, request)
-    }
-
-    /// Makes sure that there is a consumer group of that id; an empty classic group gives way, and
-    /// its offsets stay.
-    fn become_consumer(
-        &mut self,
-        group_id: &str,
-        is_joining: bool,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        match self.groups.get(group_id) {
-            Some(Group::Consumer(_)) => return Ok(()),
-            _ if !is_joining => return Err(group_not_found(group_id)),
-            Some(group) if !group.is_empty() => {
-                let message = format!("Group {group_id} is not a consumer group.");
-                return Err((ErrorCode::GroupIdNotFound, message));
-            }
-            Some(group) => effects.records.extend(group.tombstones()),
-            None => {}
+        match request.member_epoch {
+            LEAVE_EPOCH | LEAVE_STATIC_EPOCH => {}
+            _ => return group.stay(&mut step, origin, request),
         }
-        let group = Group::Consumer(ConsumerGroup::new(group_id));
-        self.groups.insert(group_id.to_owned(), group);
-        Ok(())
+        let member_id = group.leaving(request)?;
+        if request.member_epoch == LEAVE_STATIC_EPOCH && request.instance_id.is_some() {
+            group.pause(&mut step, &member_id);
+        } else {
+            let leaving = BTreeSet::from([member_id]);
+            self.remove_members(group_id, &leaving, origin.now_ms, topics, effects);
+        }
+        Ok(ConsumerGroupHeartbeatResponse {
+            member_id: Some(request.member_id.clone()),
+            member_epoch: request.member_epoch,
+            ..ConsumerGroupHeartbeatResponse::default()
+        })
     }
 
     /// Deletes a group with its offsets.
@@ -384,22 +411,29 @@ impl GroupShard {
                         TimerKey::Sync { .. } => group.sync_time_over(&mut step),
                         TimerKey::Heartbeat { member, .. }
                         | TimerKey::Session { member, .. }
-                        | TimerKey::Revocation { member, .. } => {
+                        | TimerKey::Revocation { member, .. }
+                        | TimerKey::Rejoin { member, .. }
+                        | TimerKey::Resync { member, .. } => {
                             group.session_over(&mut step, member);
                         }
                     }
                 }
-                TimerKey::Session { group, member } => {
-                    if let Some((group, mut step)) = self.consumer(group, now_ms, topics, effects) {
-                        group.fence(&mut step, member);
-                    }
-                }
-                TimerKey::Revocation { group, member } => {
-                    if let Some((group, mut step)) = self.consumer(group, now_ms, topics, effects) {
-                        group.revocation_over(&mut step, member);
-                    }
+                TimerKey::Revocation { group, member } if !self.is_revoking(group, member) => {}
+                TimerKey::Session { group, member }
+                | TimerKey::Revocation { group, member }
+                | TimerKey::Rejoin { group, member }
+                | TimerKey::Resync { group, member } => {
+                    let leaving = BTreeSet::from([member.clone()]);
+                    self.remove_members(group, &leaving, now_ms, topics, effects);
                 }
             }
+        }
+    }
+
+    fn is_revoking(&self, group_id: &str, member_id: &str) -> bool {
+        match self.groups.get(group_id) {
+            Some(Group::Consumer(group)) => group.is_revoking(member_id),
+            _ => false,
         }
     }
 

@@ -4,6 +4,7 @@ use super::listeners::{self, Listener, ListenerTexts, SecurityProtocol};
 use super::value::Value;
 use super::{Config, ConfigError};
 use afluente_coordinator::groups::GroupSettings;
+use afluente_coordinator::groups::migration::MigrationPolicy;
 use afluente_coordinator::transactions::TransactionSettings;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -182,6 +183,10 @@ fn read_coordinators(config: &Config) -> CoordinatorSettings {
         consumer_max_size: config.int("group.consumer.max.size"),
         consumer_session_timeout_ms: config.int("group.consumer.session.timeout.ms"),
         consumer_heartbeat_interval_ms: config.int("group.consumer.heartbeat.interval.ms"),
+        consumer_migration: config
+            .text("group.consumer.migration.policy")
+            .and_then(|name| MigrationPolicy::by_name(&name))
+            .unwrap_or_default(),
         ..GroupSettings::default()
     };
     let transactions = TransactionSettings {

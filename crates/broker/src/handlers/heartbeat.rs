@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::groups::TopicsView;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::heartbeat_request::HeartbeatRequest;
 use afluente_protocol::messages::heartbeat_response::HeartbeatResponse;
@@ -30,6 +31,8 @@ async fn beat(
     let shard = groups.shard(broker, &request.group_id).await?;
     let origin = groups.origin(broker, context);
     groups
-        .run(broker, &shard, |groups, effects| groups.heartbeat(&origin, &request, effects))
+        .run(broker, &shard, |groups, effects| {
+            groups.heartbeat(&origin, &request, &TopicsView(&broker.topics), effects)
+        })
         .await?
 }

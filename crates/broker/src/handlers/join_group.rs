@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::groups::TopicsView;
 use afluente_coordinator::effects::Reply;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::join_group_request::JoinGroupRequest;
@@ -57,7 +58,7 @@ async fn join(
     let origin = groups.origin(broker, context);
     let reply = groups
         .run_open(broker, &shard, |groups, ticket, effects| {
-            groups.join(&origin, request, ticket, effects);
+            groups.join(&origin, request, ticket, &TopicsView(&broker.topics), effects);
         })
         .await;
     match reply {

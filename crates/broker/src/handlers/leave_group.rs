@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::groups::TopicsView;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use afluente_protocol::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
@@ -46,6 +47,8 @@ async fn leave(
     let shard = groups.shard(broker, group_id).await?;
     let origin = groups.origin(broker, context);
     groups
-        .run(broker, &shard, |groups, effects| groups.leave(&origin, group_id, members, effects))
+        .run(broker, &shard, |groups, effects| {
+            groups.leave(&origin, group_id, members, &TopicsView(&broker.topics), effects)
+        })
         .await?
 }

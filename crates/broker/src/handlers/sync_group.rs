@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::groups::TopicsView;
 use afluente_coordinator::effects::Reply;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::sync_group_request::SyncGroupRequest;
@@ -35,7 +36,7 @@ pub(crate) async fn handle(
     let origin = groups.origin(broker, context);
     let reply = groups
         .run_open(broker, &shard, |groups, ticket, effects| {
-            groups.sync(&origin, request, ticket, effects);
+            groups.sync(&origin, request, ticket, &TopicsView(&broker.topics), effects);
         })
         .await;
     Ok(match reply {

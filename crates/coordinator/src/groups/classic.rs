@@ -15,7 +15,7 @@
 //! (static members), KIP-394 (members need an id first), KIP-559, KIP-814 (skip assignment).
 
 mod heartbeat;
-mod join;
+pub(super) mod join;
 mod leave;
 mod rebalance;
 mod sync;
@@ -321,13 +321,56 @@ impl ClassicGroup {
         }
     }
 
+    /// A stable group of consumers in generation `generation`; `assignment` says what a member has,
+    /// by its id and the protocol that the group follows.
+    pub(super) fn of_consumers(
+        id: &str,
+        now_ms: i64,
+        generation: i32,
+        members: impl Iterator<Item = (String, Member)>,
+        assignment: impl Fn(&str, &Member, &str) -> Bytes,
+    ) -> Self {
+        let mut group = Self {
+            state: State::Stable,
+            generation,
+            protocol_type: Some(CONSUMER_PROTOCOL_TYPE.to_owned()),
+            ..Self::new(id, now_ms)
+        };
+        for (member_id, member) in members {
+            group.restore_member(member_id, member);
+        }
+        group.leader = group.members.keys().next().cloned();
+        group.protocol_name = group.select_protocol();
+        let protocol = group.protocol_name.clone().unwrap_or_default();
+        for (member_id, member) in &mut group.members {
+            member.assignment = assignment(member_id, member, &protocol);
+        }
+        group.subscribed_topics = record::subscribed_topics(&group);
+        group
+    }
+
+    /// Answers all open requests of members with an error, and forgets all deadlines: the group
+    /// goes on as one of another kind.
+    pub(super) fn dissolve(&mut self, step: &mut Step<'_>, error: ErrorCode) {
+        let member_ids: Vec<String> = self.members.keys().cloned().collect();
+        for member_id in &member_ids {
+            self.answer_join(step, member_id, join_error(member_id, error));
+            self.answer_sync(step, member_id, sync_error(error));
+        }
+        for member_id in member_ids.iter().chain(&self.pending_joins) {
+            self.forget_heartbeat(step, member_id);
+        }
+        step.timers.cancel(&TimerKey::Join { group: self.id.clone() });
+        step.timers.cancel(&TimerKey::Sync { group: self.id.clone() });
+    }
+
     /// Writes down the group as it is now.
-    fn persist(&self, step: &mut Step<'_>) {
+    pub(super) fn persist(&self, step: &mut Step<'_>) {
         step.effects.records.push(record::classic_group(self));
     }
 }
 
-fn join_error(member_id: &str, error: ErrorCode) -> JoinGroupResponse {
+pub(super) fn join_error(member_id: &str, error: ErrorCode) -> JoinGroupResponse {
     JoinGroupResponse {
         member_id: member_id.to_owned(),
         error_code: error.code(),

@@ -15,13 +15,16 @@
 //! out; a restart applies the same records.
 
 pub mod assignor;
+mod classic_member;
 mod describe;
 mod heartbeat;
 mod leave;
+mod migration;
 mod reconcile;
 mod replay;
 mod target;
 
+pub(super) use classic_member::ClassicMember;
 pub(super) use heartbeat::validate;
 
 use super::record::{self, GroupRecord};
@@ -75,7 +78,7 @@ impl MemberState {
 }
 
 /// A member of the group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     pub(super) epoch: i32,
     pub(super) previous_epoch: i32,
@@ -90,6 +93,8 @@ pub struct Member {
     pub(super) assignor: Option<String>,
     pub(super) assigned: Assignment,
     pub(super) pending_revocation: Assignment,
+    /// What it said of itself in JoinGroup, if it speaks the classic protocol.
+    pub(super) classic: Option<ClassicMember>,
 }
 
 impl Default for Member {
@@ -108,6 +113,7 @@ impl Default for Member {
             assignor: None,
             assigned: Assignment::new(),
             pending_revocation: Assignment::new(),
+            classic: None,
         }
     }
 }
@@ -189,11 +195,16 @@ impl ConsumerGroup {
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
         if member.epoch == epoch {
             Ok(())
-        } else if is_transactional {
+        } else if is_transactional || member.classic.is_some() {
             Err(ErrorCode::IllegalGeneration)
         } else {
             Err(ErrorCode::StaleMemberEpoch)
         }
+    }
+
+    /// Whether that member speaks the classic protocol.
+    pub(super) fn is_classic_member(&self, member_id: &str) -> bool {
+        self.members.get(member_id).is_some_and(|member| member.classic.is_some())
     }
 
     /// Checks who may ask for offsets: everybody who claims to be no member, and current members.
@@ -210,7 +221,13 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+        if member.epoch == epoch {
+            Ok(())
+        } else if member.classic.is_some() {
+            Err(ErrorCode::IllegalGeneration)
+        } else {
+            Err(ErrorCode::StaleMemberEpoch)
+        }
     }
 
     /// Records that make a restart forget the group.
@@ -238,14 +255,23 @@ impl ConsumerGroup {
     /// Starts the session of a member anew: it has given a sign of life.
     pub(super) fn renew_session(&self, step: &mut Step<'_>, member_id: &str) {
         let key = TimerKey::Session { group: self.id.clone(), member: member_id.to_owned() };
-        let timeout_ms = step.settings.consumer_session_timeout_ms(&self.id);
+        let timeout_ms = match self.members.get(member_id).and_then(|m| m.classic.as_ref()) {
+            Some(classic) => classic.session_timeout_ms,
+            None => step.settings.consumer_session_timeout_ms(&self.id),
+        };
         step.timers.schedule(key, step.now_ms + i64::from(timeout_ms));
     }
 
     fn cancel_timers(&self, step: &mut Step<'_>, member_id: &str) {
-        let (group, member) = (self.id.clone(), member_id.to_owned());
-        step.timers.cancel(&TimerKey::Session { group: group.clone(), member: member.clone() });
-        step.timers.cancel(&TimerKey::Revocation { group, member });
+        let names = || (self.id.clone(), member_id.to_owned());
+        let ((group, member), timers) = (names(), &mut *step.timers);
+        timers.cancel(&TimerKey::Session { group, member });
+        let (group, member) = names();
+        timers.cancel(&TimerKey::Revocation { group, member });
+        let (group, member) = names();
+        timers.cancel(&TimerKey::Rejoin { group, member });
+        let (group, member) = names();
+        timers.cancel(&TimerKey::Resync { group, member });
     }
 
     /// Makes a change: to memory now, and to the log with the records of this step.

@@ -2,14 +2,16 @@
 
 use super::classic::ClassicGroup;
 use super::consumer::{Assignment, Member};
+use super::embedded;
 use super::offsets::{CommittedOffset, OffsetKey};
-use afluente_protocol::message::Message;
 use afluente_protocol::messages::consumer_offsets::consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey;
 use afluente_protocol::messages::consumer_offsets::consumer_group_current_member_assignment_value::{
     ConsumerGroupCurrentMemberAssignmentValue, TopicPartitions,
 };
 use afluente_protocol::messages::consumer_offsets::consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey;
-use afluente_protocol::messages::consumer_offsets::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue;
+use afluente_protocol::messages::consumer_offsets::consumer_group_member_metadata_value::{
+    ClassicMemberMetadata, ClassicProtocol, ConsumerGroupMemberMetadataValue,
+};
 use afluente_protocol::messages::consumer_offsets::consumer_group_metadata_key::ConsumerGroupMetadataKey;
 use afluente_protocol::messages::consumer_offsets::consumer_group_metadata_value::ConsumerGroupMetadataValue;
 use afluente_protocol::messages::consumer_offsets::consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey;
@@ -26,10 +28,7 @@ use afluente_protocol::messages::consumer_offsets::group_metadata_value::{
 };
 use afluente_protocol::messages::consumer_offsets::offset_commit_key::OffsetCommitKey;
 use afluente_protocol::messages::consumer_offsets::offset_commit_value::OffsetCommitValue;
-use afluente_protocol::messages::embedded::consumer_protocol_subscription::ConsumerProtocolSubscription;
-use afluente_protocol::reader::Reader;
 use afluente_protocol::uuid::Uuid;
-use bytes::{Buf, Bytes};
 use std::collections::BTreeSet;
 
 pub use afluente_protocol::messages::consumer_offsets::{Key as OffsetsKey, Value as OffsetsValue};
@@ -139,17 +138,9 @@ pub(super) fn subscribed_topics(group: &ClassicGroup) -> Option<BTreeSet<String>
     };
     let mut topics = BTreeSet::new();
     for member in group.members.values() {
-        topics.extend(topics_of_subscription(member.metadata(protocol))?);
+        topics.extend(embedded::subscribed_topics(member.metadata(protocol))?);
     }
     Some(topics)
-}
-
-/// Every version of a subscription begins like version 0, which is all that is needed here.
-fn topics_of_subscription(mut metadata: Bytes) -> Option<Vec<String>> {
-    metadata.try_get_i16().ok()?;
-    let mut reader = Reader::new(metadata);
-    let subscription = ConsumerProtocolSubscription::decode(&mut reader, 0).ok()?;
-    Some(subscription.topics)
 }
 
 pub(super) fn offset_commit(
@@ -211,7 +202,14 @@ pub(super) fn consumer_member(
         subscribed_topic_regex: member.topic_regex.clone(),
         rebalance_timeout_ms: member.rebalance_timeout_ms,
         server_assignor: member.assignor.clone(),
-        classic_member_metadata: None,
+        classic_member_metadata: member.classic.as_ref().map(|classic| ClassicMemberMetadata {
+            session_timeout_ms: classic.session_timeout_ms,
+            supported_protocols: classic
+                .protocols
+                .iter()
+                .map(|p| ClassicProtocol { name: p.name.clone(), metadata: p.metadata.clone() })
+                .collect(),
+        }),
     });
     GroupRecord {
         key: OffsetsKey::ConsumerGroupMemberMetadata(key),

@@ -3,6 +3,7 @@
 
 mod classic;
 mod consumer;
+mod migration;
 mod offsets;
 
 use super::record::GroupRecord;

@@ -46,9 +46,7 @@ impl ClassicGroup {
             request.group_instance_id.as_ref().and_then(|id| self.static_members.get(id)).cloned();
         if let Some(old_member_id) = replaced {
             self.replace_static_member(step, origin, request, &old_member_id, member_id, ticket);
-        } else if request.group_instance_id.is_none()
-            && origin.api_version >= KNOWN_MEMBER_ID_REQUIRED_SINCE
-        {
+        } else if must_know_its_id(&request, origin.api_version) {
             self.pending_joins.insert(member_id.clone());
             self.expect_heartbeat(step, &member_id, request.session_timeout_ms);
             reply(step, ticket, &member_id, ErrorCode::MemberIdRequired);
@@ -232,6 +230,13 @@ impl ClassicGroup {
             State::PreparingRebalance | State::Empty => self.complete_join_if_ready(step),
         }
     }
+}
+
+/// Whether a newcomer is only given an id for now.
+pub(in crate::groups) fn must_know_its_id(request: &JoinGroupRequest, api_version: i16) -> bool {
+    request.member_id.is_empty()
+        && request.group_instance_id.is_none()
+        && api_version >= KNOWN_MEMBER_ID_REQUIRED_SINCE
 }
 
 fn reply(step: &mut Step<'_>, ticket: Ticket, member_id: &str, error: ErrorCode) {

@@ -6,7 +6,8 @@ use afluente_protocol::messages::consumer_group_describe_response::{
     Assignment as DescribedAssignment, DescribedGroup, Member as DescribedMember, TopicPartitions,
 };
 
-/// The member type of ConsumerGroupDescribe v1 for members of the consumer protocol.
+/// The member types of ConsumerGroupDescribe v1, by protocol.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 impl ConsumerGroup {
@@ -48,7 +49,7 @@ impl ConsumerGroup {
                 .get(member_id)
                 .map(|target| described(target, topics))
                 .unwrap_or_default(),
-            member_type: CONSUMER_MEMBER,
+            member_type: if member.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
         }
     }
 }

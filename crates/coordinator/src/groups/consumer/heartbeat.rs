@@ -2,8 +2,7 @@
 
 use super::target::regex_matcher;
 use super::{
-    Assignment, ConsumerGroup, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberState, Refusal, Step,
-    assignor,
+    Assignment, ConsumerGroup, LEAVE_STATIC_EPOCH, Member, MemberState, Refusal, Step, assignor,
 };
 use crate::groups::record;
 use crate::groups::{RequestOrigin, TimerKey};
@@ -81,23 +80,11 @@ pub(in crate::groups) fn validate(
 }
 
 impl ConsumerGroup {
-    /// Takes in a heartbeat that passed [`validate`].
+    /// Takes in a heartbeat that passed [`validate`], of a member that does not leave.
     ///
     /// # Errors
     /// What the member has to do, with words; nothing has changed then.
-    pub(in crate::groups) fn heartbeat(
-        &mut self,
-        step: &mut Step<'_>,
-        origin: &RequestOrigin,
-        request: &ConsumerGroupHeartbeatRequest,
-    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
-        match request.member_epoch {
-            LEAVE_EPOCH | LEAVE_STATIC_EPOCH => self.leave(step, request),
-            _ => self.stay(step, origin, request),
-        }
-    }
-
-    fn stay(
+    pub(in crate::groups) fn stay(
         &mut self,
         step: &mut Step<'_>,
         origin: &RequestOrigin,
@@ -113,40 +100,8 @@ impl ConsumerGroup {
             topics.iter().map(|t| (t.topic_id, t.partitions.iter().copied().collect())).collect()
         });
         let known = self.member_for(step, request, &member_id, owned.as_ref())?;
-        let is_new = !self.members.contains_key(&member_id);
         let updated = updated_member(&known, origin, request);
-
-        // 1. The member, and whether what the group reads has changed.
-        let subscription_changed = is_new
-            || updated.topic_names != known.topic_names
-            || updated.topic_regex != known.topic_regex;
-        if is_new || updated != known {
-            let record = record::consumer_member(&self.id, &member_id, Some(&updated));
-            self.emit(step, record);
-        }
-        if subscription_changed {
-            self.resolve_regexes(step);
-        }
-        let topics_hash = self.hash_of_topics(step.topics);
-        if subscription_changed || topics_hash != self.topics_hash {
-            self.bump_epoch(step, topics_hash);
-        }
-
-        // 2. The target assignment.
-        if self.group_epoch > self.target_epoch {
-            self.compute_target(step);
-        }
-
-        // 3. This member's part of it.
-        let current = self.members.get(&member_id).cloned().unwrap_or_default();
-        let target = self.target.get(&member_id).cloned().unwrap_or_default();
-        let reconciled = self.reconciled(&current, &target, owned.as_ref())?;
-        if is_new || reconciled != current {
-            let record = record::current_assignment(&self.id, &member_id, Some(&reconciled));
-            self.emit(step, record);
-        }
-        self.renew_session(step, &member_id);
-        self.watch_revocation(step, &member_id, &current, &reconciled);
+        let reconciled = self.update(step, &member_id, &known, &updated, owned.as_ref())?;
 
         let is_full_request = request.member_epoch == 0
             || (request.rebalance_timeout_ms != -1
@@ -163,7 +118,55 @@ impl ConsumerGroup {
         })
     }
 
-    fn refuse_if_full(&self, step: &Step<'_>, member_id: &str) -> Result<(), Refusal> {
+    /// Takes in what a member says of itself, `known` before and `updated` by its request, and
+    /// makes it follow the assignment that results. `owned` is what it says that it reads.
+    ///
+    /// # Errors
+    /// `FENCED_MEMBER_EPOCH` for a member in a state that a newer broker wrote.
+    pub(super) fn update(
+        &mut self,
+        step: &mut Step<'_>,
+        member_id: &str,
+        known: &Member,
+        updated: &Member,
+        owned: Option<&Assignment>,
+    ) -> Result<Member, Refusal> {
+        let is_new = !self.members.contains_key(member_id);
+        // 1. The member, and whether what the group reads has changed.
+        let subscription_changed = is_new
+            || updated.topic_names != known.topic_names
+            || updated.topic_regex != known.topic_regex;
+        if is_new || *updated != *known {
+            let record = record::consumer_member(&self.id, member_id, Some(updated));
+            self.emit(step, record);
+        }
+        if subscription_changed {
+            self.resolve_regexes(step);
+        }
+        let topics_hash = self.hash_of_topics(step.topics);
+        if subscription_changed || topics_hash != self.topics_hash {
+            self.bump_epoch(step, topics_hash);
+        }
+
+        // 2. The target assignment.
+        if self.group_epoch > self.target_epoch {
+            self.compute_target(step);
+        }
+
+        // 3. This member's part of it.
+        let current = self.members.get(member_id).cloned().unwrap_or_default();
+        let target = self.target.get(member_id).cloned().unwrap_or_default();
+        let reconciled = self.reconciled(&current, &target, owned)?;
+        if is_new || reconciled != current {
+            let record = record::current_assignment(&self.id, member_id, Some(&reconciled));
+            self.emit(step, record);
+        }
+        self.renew_session(step, member_id);
+        self.watch_revocation(step, member_id, &current, &reconciled);
+        Ok(reconciled)
+    }
+
+    pub(super) fn refuse_if_full(&self, step: &Step<'_>, member_id: &str) -> Result<(), Refusal> {
         let max = usize::try_from(step.settings.consumer_max_size).unwrap_or(usize::MAX);
         if self.members.len() < max || self.members.contains_key(member_id) {
             return Ok(());
@@ -204,7 +207,10 @@ impl ConsumerGroup {
                 Ok(member)
             }
             Some((id, _)) if !is_joining => Err(fenced_instance(member_id, instance_id, &id)),
-            Some((id, member)) if member.epoch != LEAVE_STATIC_EPOCH => {
+            // A classic member does not say that it leaves for a moment.
+            Some((id, member))
+                if member.epoch != LEAVE_STATIC_EPOCH && member.classic.is_none() =>
+            {
                 let message = format!(
                     "Static member {member_id} with instance id {instance_id} cannot join the \
                      group because the instance id is owned by {id} member."
@@ -216,7 +222,7 @@ impl ConsumerGroup {
     }
 
     /// A static member has come back under another id: it takes over what it had.
-    fn replace_static_member(
+    pub(super) fn replace_static_member(
         &mut self,
         step: &mut Step<'_>,
         old_id: &str,
@@ -225,7 +231,13 @@ impl ConsumerGroup {
     ) -> Member {
         let target = self.target.get(old_id).cloned().unwrap_or_default();
         self.cancel_timers(step, old_id);
-        let heir = Member { epoch: 0, previous_epoch: 0, ..member };
+        let heir = Member {
+            epoch: 0,
+            previous_epoch: 0,
+            state: MemberState::Stable,
+            pending_revocation: Assignment::new(),
+            ..member
+        };
         for record in [
             record::current_assignment(&self.id, old_id, None),
             record::target_assignment(&self.id, old_id, None),
@@ -253,7 +265,8 @@ impl ConsumerGroup {
         after: &Member,
     ) {
         let key = TimerKey::Revocation { group: self.id.clone(), member: member_id.to_owned() };
-        if after.state != MemberState::UnrevokedPartitions {
+        // A classic member is watched from the moment that it is told to join again.
+        if after.state != MemberState::UnrevokedPartitions || after.classic.is_some() {
             step.timers.cancel(&key);
         } else if before.state != after.state || before.epoch != after.epoch {
             step.timers.schedule(key, step.now_ms + i64::from(after.rebalance_timeout_ms));
@@ -267,12 +280,10 @@ impl ConsumerGroup {
         self.watch_revocation(step, member_id, &Member::default(), member);
     }
 
-    /// The deadline of a member that has not given up its partitions has come.
-    pub(in crate::groups) fn revocation_over(&mut self, step: &mut Step<'_>, member_id: &str) {
+    /// Whether a member has partitions that it was told to give up.
+    pub(in crate::groups) fn is_revoking(&self, member_id: &str) -> bool {
         let is_late = |m: &Member| m.state == MemberState::UnrevokedPartitions;
-        if self.members.get(member_id).is_some_and(is_late) {
-            self.fence(step, member_id);
-        }
+        self.members.get(member_id).is_some_and(is_late)
     }
 }
 
@@ -302,6 +313,7 @@ fn updated_member(
     }
     member.client_id.clone_from(&origin.client_id);
     member.client_host.clone_from(&origin.client_host);
+    member.classic = None;
     member
 }
 

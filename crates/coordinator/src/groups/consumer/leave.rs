@@ -5,39 +5,36 @@ use super::{ConsumerGroup, LEAVE_STATIC_EPOCH, Member, Refusal, Step};
 use crate::groups::record;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
-use afluente_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
+use std::collections::BTreeSet;
 
 impl ConsumerGroup {
-    pub(super) fn leave(
-        &mut self,
-        step: &mut Step<'_>,
+    /// The member that a heartbeat says is leaving.
+    ///
+    /// # Errors
+    /// It is none, or another process has taken over its instance id.
+    pub(in crate::groups) fn leaving(
+        &self,
         request: &ConsumerGroupHeartbeatRequest,
-    ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+    ) -> Result<String, Refusal> {
         let member_id = request.member_id.as_str();
-        match request.instance_id.as_deref() {
-            None if self.members.contains_key(member_id) => self.fence(step, member_id),
-            None => return Err(unknown_member(&self.id, member_id)),
-            Some(instance_id) => match self.static_member(instance_id).map(|(id, _)| id.clone()) {
-                None => {
-                    let message = format!("Instance id {instance_id} is unknown.");
-                    return Err((ErrorCode::UnknownMemberId, message));
-                }
-                Some(id) if id != member_id => {
-                    return Err(fenced_instance(member_id, instance_id, &id));
-                }
-                Some(id) if request.member_epoch == LEAVE_STATIC_EPOCH => self.pause(step, &id),
-                Some(id) => self.fence(step, &id),
-            },
+        let Some(instance_id) = request.instance_id.as_deref() else {
+            return match self.members.get(member_id) {
+                Some(_) => Ok(member_id.to_owned()),
+                None => Err(unknown_member(&self.id, member_id)),
+            };
+        };
+        match self.static_member(instance_id) {
+            None => {
+                let message = format!("Instance id {instance_id} is unknown.");
+                Err((ErrorCode::UnknownMemberId, message))
+            }
+            Some((id, _)) if id != member_id => Err(fenced_instance(member_id, instance_id, id)),
+            Some((id, _)) => Ok(id.clone()),
         }
-        Ok(ConsumerGroupHeartbeatResponse {
-            member_id: Some(member_id.to_owned()),
-            member_epoch: request.member_epoch,
-            ..ConsumerGroupHeartbeatResponse::default()
-        })
     }
 
     /// A static member is restarting: its partitions stay with it until its session is over.
-    fn pause(&mut self, step: &mut Step<'_>, member_id: &str) {
+    pub(in crate::groups) fn pause(&mut self, step: &mut Step<'_>, member_id: &str) {
         let Some(member) = self.members.get(member_id) else { return };
         let paused = Member {
             epoch: LEAVE_STATIC_EPOCH,
@@ -48,21 +45,27 @@ impl ConsumerGroup {
         self.emit(step, record);
     }
 
-    /// Takes a member out and has the rest assigned anew.
-    pub(in crate::groups) fn fence(&mut self, step: &mut Step<'_>, member_id: &str) {
-        if !self.members.contains_key(member_id) {
-            return;
+    /// Takes members out and has the rest assigned anew.
+    pub(in crate::groups) fn fence(&mut self, step: &mut Step<'_>, leaving: &BTreeSet<String>) {
+        let mut has_changed = false;
+        for member_id in leaving {
+            if !self.members.contains_key(member_id) {
+                continue;
+            }
+            has_changed = true;
+            self.cancel_timers(step, member_id);
+            for record in [
+                record::current_assignment(&self.id, member_id, None),
+                record::target_assignment(&self.id, member_id, None),
+                record::consumer_member(&self.id, member_id, None),
+            ] {
+                self.emit(step, record);
+            }
         }
-        self.cancel_timers(step, member_id);
-        for record in [
-            record::current_assignment(&self.id, member_id, None),
-            record::target_assignment(&self.id, member_id, None),
-            record::consumer_member(&self.id, member_id, None),
-        ] {
-            self.emit(step, record);
+        if has_changed {
+            self.resolve_regexes(step);
+            let topics_hash = self.hash_of_topics(step.topics);
+            self.bump_epoch(step, topics_hash);
         }
-        self.resolve_regexes(step);
-        let topics_hash = self.hash_of_topics(step.topics);
-        self.bump_epoch(step, topics_hash);
     }
 }

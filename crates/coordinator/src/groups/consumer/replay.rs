@@ -1,6 +1,6 @@
 //! The one place where a record changes the persistent state of a consumer group.
 
-use super::{Assignment, ConsumerGroup, Member, MemberState};
+use super::{Assignment, ClassicMember, ConsumerGroup, Member, MemberState};
 use crate::groups::record::{GroupRecord, OffsetsKey, OffsetsValue, assignment_of};
 use afluente_protocol::messages::consumer_offsets::consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue;
 use afluente_protocol::messages::consumer_offsets::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue;
@@ -101,6 +101,7 @@ fn describe_member(member: &mut Member, value: &ConsumerGroupMemberMetadataValue
     member.topic_names = value.subscribed_topic_names.iter().cloned().collect();
     member.topic_regex = value.subscribed_topic_regex.clone().filter(|regex| !regex.is_empty());
     member.assignor.clone_from(&value.server_assignor);
+    member.classic = value.classic_member_metadata.as_ref().map(ClassicMember::from);
 }
 
 fn place_member(member: &mut Member, value: &ConsumerGroupCurrentMemberAssignmentValue) {

@@ -34,7 +34,7 @@ impl World {
             ..JoinGroupRequest::default()
         };
         let mut effects = Effects::default();
-        self.shard.join(&origin, request, ticket, &mut effects);
+        self.shard.join(&origin, request, ticket, &self.topics, &mut effects);
         self.take(effects);
         ticket
     }
@@ -72,7 +72,7 @@ impl World {
             ..SyncGroupRequest::default()
         };
         let mut effects = Effects::default();
-        self.shard.sync(&origin, request, ticket, &mut effects);
+        self.shard.sync(&origin, request, ticket, &self.topics, &mut effects);
         self.take(effects);
         ticket
     }
@@ -93,7 +93,7 @@ impl World {
             ..HeartbeatRequest::default()
         };
         let mut effects = Effects::default();
-        let result = self.shard.heartbeat(&origin, &request, &mut effects);
+        let result = self.shard.heartbeat(&origin, &request, &self.topics, &mut effects);
         self.take(effects);
         result
     }
@@ -102,12 +102,13 @@ impl World {
         let origin = self.origin(5);
         let member = MemberIdentity { member_id: member.to_owned(), ..MemberIdentity::default() };
         let mut effects = Effects::default();
-        let answers = self.shard.leave(&origin, GROUP, vec![member], &mut effects).unwrap();
+        let answers =
+            self.shard.leave(&origin, GROUP, vec![member], &self.topics, &mut effects).unwrap();
         self.take(effects);
         answers[0].error_code
     }
 
-    fn state(&self) -> String {
+    pub(super) fn state(&self) -> String {
         self.shard.describe(GROUP, 5).group_state
     }
 
@@ -279,7 +280,7 @@ fn bounds_on_size_session_and_names_are_kept() {
     ] {
         let (origin, ticket) = (world.origin(9), world.ticket());
         let mut effects = Effects::default();
-        world.shard.join(&origin, request, ticket, &mut effects);
+        world.shard.join(&origin, request, ticket, &world.topics, &mut effects);
         world.take(effects);
         assert_eq!(world.joined(ticket).error_code, error.code());
     }

@@ -15,16 +15,16 @@ const GROUP: &str = "g";
 
 /// A member as a client would be: it takes what it is given and says what it has.
 #[derive(Debug, Clone)]
-struct Client {
+pub(super) struct Client {
     id: String,
-    instance_id: Option<String>,
+    pub(super) instance_id: Option<String>,
     topics: Vec<String>,
     epoch: i32,
-    owned: Assignment,
+    pub(super) owned: Assignment,
 }
 
 impl Client {
-    fn new(id: &str, topics: &[&str]) -> Self {
+    pub(super) fn new(id: &str, topics: &[&str]) -> Self {
         Self {
             id: id.to_owned(),
             instance_id: None,
@@ -34,7 +34,7 @@ impl Client {
         }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.owned.values().map(BTreeSet::len).sum()
     }
 }
@@ -54,7 +54,7 @@ impl World {
         result
     }
 
-    fn beat_as(&mut self, client: &mut Client) -> Result<(), Refusal> {
+    pub(super) fn beat_as(&mut self, client: &mut Client) -> Result<(), Refusal> {
         let is_joining = client.epoch == 0;
         let owned = client.owned.iter().map(|(topic_id, partitions)| TopicPartitions {
             topic_id: *topic_id,
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Beats until nothing moves any more.
-    fn settle(&mut self, clients: &mut [&mut Client]) {
+    pub(super) fn settle(&mut self, clients: &mut [&mut Client]) {
         for _ in 0..20 {
             for turn in 0..clients.len() {
                 self.beat_as(clients[turn]).unwrap();
@@ -95,11 +95,11 @@ impl World {
         assert_eq!(self.group_state(&self.shard), "Stable");
     }
 
-    fn group_state(&self, shard: &GroupShard) -> String {
+    pub(super) fn group_state(&self, shard: &GroupShard) -> String {
         shard.describe_consumer_group(GROUP, &self.topics).unwrap().group_state
     }
 
-    fn leave_as(&mut self, client: &Client, epoch: i32) -> Result<(), Refusal> {
+    pub(super) fn leave_as(&mut self, client: &Client, epoch: i32) -> Result<(), Refusal> {
         let request = ConsumerGroupHeartbeatRequest {
             group_id: GROUP.to_owned(),
             member_id: client.id.clone(),

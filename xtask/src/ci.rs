@@ -5,6 +5,7 @@
 //! tests, and a step that is no test (formatting, say) only when it fails.
 
 mod totals;
+mod web;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", slow: false, run: deny },
     Step { name: "clippy", slow: false, run: clippy },
     Step { name: "tests", slow: false, run: tests },
+    Step { name: "web", slow: true, run: web::run },
     Step { name: "doctests", slow: true, run: doctests },
     Step { name: "docs", slow: true, run: docs },
     Step { name: "default features", slow: true, run: default_features },

@@ -45,6 +45,30 @@ impl Totals {
         Some(totals)
     }
 
+    /// What Node's test runner says at its end: `ℹ pass 3`, `ℹ fail 1`, `ℹ cancelled 0`, `ℹ skipped 2`, each on a line.
+    pub(crate) fn from_node(lines: &[String]) -> Option<Self> {
+        let mut totals = Self::NONE;
+        let mut is_told = false;
+        for line in lines {
+            let Some((word, count)) = line.strip_prefix("ℹ ").and_then(|rest| rest.split_once(' '))
+            else {
+                continue;
+            };
+            let word = match word {
+                "pass" => "passed",
+                "fail" | "cancelled" => "failed",
+                "skipped" | "todo" => "skipped",
+                _ => continue,
+            };
+            // A test may print such a line too: what counts is what is a number.
+            if let Ok(count) = count.parse() {
+                totals.add(count, word);
+                is_told = true;
+            }
+        }
+        is_told.then_some(totals)
+    }
+
     fn add(&mut self, count: u64, word: &str) {
         match word {
             "passed" => self.passed += count,
@@ -115,6 +139,22 @@ mod tests {
         let line = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Totals::from_cargo_test(line), totals(3, 1, 2));
         assert_eq!(Totals::from_cargo_test("running 3 tests"), None);
+    }
+
+    #[test]
+    fn reads_what_node_says() {
+        let lines = [
+            "✔ a (1ms)",
+            "ℹ tests 6",
+            "ℹ pass 3",
+            "ℹ fail 1",
+            "ℹ cancelled 1",
+            "ℹ skipped 1",
+            "ℹ duration_ms 9",
+        ]
+        .map(str::to_owned);
+        assert_eq!(Totals::from_node(&lines), totals(3, 2, 1));
+        assert_eq!(Totals::from_node(&["nothing".to_owned()]), None);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::tree::{Tree, is_generated};
 /// Cargo writes the registry's address into it.
 const WRITTEN_BY_CARGO: &str = "Cargo.lock";
 
-/// Input for tests and fuzzers is what it is.
-const DATA_FOLDERS: &[&str] = &["testdata", "corpus", "vendor"];
+/// Input for tests and fuzzers is what it is, and so is what a bundler writes.
+const DATA_FOLDERS: &[&str] = &["testdata", "corpus", "vendor", "dist"];
 
 /// Hosts of package registries: a build finds them through its client's configuration, which may
 /// name a mirror.

@@ -1,0 +1,4 @@
+import { Page } from "../ui/pieces";
+export function Alerts() {
+  return <Page title="Alerts">…</Page>;
+}

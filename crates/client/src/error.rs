@@ -1,6 +1,7 @@
 //! What can go wrong, what Kafka calls it, and whether trying again can help.
 
 use crate::config::{ConfigError, ServerAddress};
+use crate::producer::ProducerError;
 use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::message::{DecodeError, EncodeError};
@@ -129,6 +130,9 @@ pub enum Error {
         /// Partition.
         partition: i32,
     },
+    /// Something that only a producer can get wrong.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
     /// It was closed.
     #[error("the client is closed")]
     Closed,
@@ -170,6 +174,7 @@ impl Error {
             Self::NoLeader { .. } => Some(ErrorCode::LeaderNotAvailable),
             Self::UnknownBroker { .. } => Some(ErrorCode::BrokerNotAvailable),
             Self::UnknownErrorCode { .. } => Some(ErrorCode::UnknownServerError),
+            Self::Producer(error) => error.error_code(),
             Self::Config(_) | Self::Unreadable { .. } | Self::Garbled { .. } | Self::Closed => None,
         }
     }
@@ -179,6 +184,7 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Broker { code, .. } => code.is_retriable(),
+            Self::Producer(error) => error.is_retriable(),
             Self::Connect { .. }
             | Self::NoBroker { .. }
             | Self::Disconnected { .. }

@@ -13,6 +13,7 @@
 //! | [`connection`] | one connection: frames, correlation, order, time limits, API versions |
 //! | [`metadata`] | brokers, topics, leaders and their epochs, as last told |
 //! | [`client`] | which broker a request belongs to, connecting again, trying again |
+//! | [`producer`] | records in, acknowledgements out |
 //!
 //! It knows nothing about how a broker works, nor about the layout of files. What is inside record
 //! batches is the business of `afluente_protocol::records`.
@@ -34,6 +35,7 @@ pub mod connection;
 pub mod deadline;
 pub mod error;
 pub mod metadata;
+pub mod producer;
 pub mod retry;
 
 mod bootstrap;
@@ -46,3 +48,4 @@ pub use coordinators::CoordinatorKind;
 pub use deadline::Deadline;
 pub use error::Error;
 pub use metadata::ClusterMetadata;
+pub use producer::{Producer, ProducerConfig};

@@ -108,11 +108,17 @@ impl Nodes {
             }
         });
         made.await.unwrap_or_else(|| {
-            Err(Error::Connect {
-                address: address.clone(),
-                problem: "the time for the call was up before there was a connection".to_owned(),
-                hint: "check that the address is the broker's, and that no firewall is between",
-            })
+            // Why the attempt before failed says more than that there was no time for another.
+            let last = slot.making.try_lock().ok().and_then(|attempts| attempts.last.clone());
+            Err(last.map_or_else(
+                || Error::Connect {
+                    address: address.clone(),
+                    problem: "the time for the call was up before there was a connection"
+                        .to_owned(),
+                    hint: "check that the address is the broker's, and that no firewall is between",
+                },
+                |(_, error)| error,
+            ))
         })
     }
 

@@ -261,6 +261,11 @@ impl FakeCluster {
         self.0.lock().seen.iter().filter(|seen| seen.key == key).cloned().collect()
     }
 
+    /// Every request that came so far, in order.
+    pub(crate) fn all_seen(&self) -> Vec<Seen> {
+        self.0.lock().seen.clone()
+    }
+
     /// How many connections were accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.0.lock().connections

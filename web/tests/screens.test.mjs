@@ -24,6 +24,17 @@ const SCREENS = [
   { name: "consumers", path: "/topics/invoices?tab=consumers", ready: "[data-row-link]" },
   { name: "topic configuration", path: "/topics/invoices?tab=configs", ready: ".config" },
   { name: "no such topic", path: "/topics/nothing", ready: "[role=alert]", failsWith: 404 },
+  { name: "messages", path: "/topics/invoices", ready: ".message[aria-selected]" },
+  { name: "message", path: "/topics/invoices?from=oldest&at=0:0", ready: ".json" },
+  {
+    name: "filtered messages",
+    path: "/topics/invoices?filters=1&filter=value.TotalAmount%20%3E%205&columns=value.StoreID",
+    ready: ".message[aria-selected]",
+  },
+  { name: "live tail", path: "/topics/invoices?from=live", ready: ".message[aria-selected]" },
+  { name: "messages of an empty topic", path: "/topics/empty-topic", ready: ".empty" },
+  { name: "group", path: "/groups/shipment", ready: ".assignment" },
+  { name: "reset offsets", path: "/groups/nightly-report?reset=1", ready: "[role=dialog] td strong" },
   { name: "groups", path: "/groups", ready: "[data-row-link]" },
   { name: "nowhere", path: "/nowhere", ready: ".empty" },
 ];

@@ -24,6 +24,8 @@ export function LineChart(props: {
   windowMs: number;
   format: (value: number | null) => string;
   height?: number;
+  /** Counts: no fractions on the axis. */
+  isWhole?: boolean;
   /** Points come once in so many milliseconds. */
   delayMs?: number;
   /** Fixed range instead of a window that moves. */
@@ -90,7 +92,11 @@ export function LineChart(props: {
           x: { time: true, auto: false },
           y: {
             range: (_, __, max) => {
-              const top = Math.max(max ?? 0, latest.current.threshold ?? 0, 1e-9);
+              const top = Math.max(
+                max ?? 0,
+                latest.current.threshold ?? 0,
+                latest.current.isWhole ? 4 : 1e-9,
+              );
               return [0, top * 1.12];
             },
           },

@@ -131,7 +131,13 @@ export class Language {
   private zone = () => (this.isUtc ? { timeZone: "UTC" } : {});
 
   time = (ms: number): string =>
-    new Date(ms).toLocaleTimeString(this.intl, { hour12: false, ...this.zone() });
+    new Date(ms).toLocaleTimeString(this.intl, {
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+      hourCycle: "h23",
+      ...this.zone(),
+    });
 
   dateTime = (ms: number): string =>
     new Date(ms).toLocaleString(this.intl, {
@@ -141,9 +147,23 @@ export class Language {
       hour: "2-digit",
       minute: "2-digit",
       second: "2-digit",
-      hour12: false,
+      hourCycle: "h23",
       ...this.zone(),
     });
+
+  /** For rows: the time, with the day where it is not today's. */
+  stamp = (ms: number): string => {
+    const date = new Date(ms);
+    const exact = `${this.time(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
+    const day = (date: Date) =>
+      date.toLocaleDateString(this.intl, {
+        year: "2-digit",
+        month: "2-digit",
+        day: "2-digit",
+        ...this.zone(),
+      });
+    return day(date) === day(new Date()) ? exact : `${day(date)} ${exact}`;
+  };
 
   dateTimeMs = (ms: number): string =>
     `${this.dateTime(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;

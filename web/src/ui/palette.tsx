@@ -147,7 +147,6 @@ export function Palette(props: { onClose: () => void; onHelp: () => void }) {
         <div role="listbox" id="palette-list" aria-label={t("palette.results")}>
           {items.map((item, index) => (
             // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the keys
-            // biome-ignore lint/a11y/useFocusableInteractive: the field above keeps the focus
             <div
               key={item.id}
               id={`palette-${index}`}

@@ -1,1 +1,0 @@
-import{a as e}from"./pieces-hBKT5X8C.js";import{R as t}from"./createReactComponent-HMQnl0Zt.js";var n=t();function r(){return(0,n.jsx)(e,{title:`Alerts`,children:`…`})}export{r as Alerts};

@@ -1,0 +1,1 @@
+var e=new Set,t=window.matchMedia(`(prefers-reduced-motion: reduce)`),n=1e3,r=!1,i={count:0};function a(t){i.count++;for(let n of e)n(t);o()}function o(){r=e.size>0,r&&(t.matches?setTimeout(()=>requestAnimationFrame(a),n):requestAnimationFrame(a))}function s(t){return e.add(t),r||o(),()=>e.delete(t)}Object.assign(window,{afluenteFrames:i});export{s as t};

@@ -34,10 +34,11 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        if tried.len() == 1 {
-            return Err(tried.remove(0));
+        match tried.len() {
+            0 => Err(Error::DeadlinePassed { attempts: 0, last: None }),
+            1 => Err(tried.remove(0)),
+            _ => Err(Error::NoBroker { tried }),
         }
-        Err(Error::NoBroker { tried })
     }
 
     /// Where to ask for metadata, in order.

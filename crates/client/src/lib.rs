@@ -12,6 +12,7 @@
 //! | [`config`] | Kafka's configuration keys: names, kinds, defaults, what is allowed |
 //! | [`connection`] | one connection: frames, correlation, order, time limits, API versions |
 //! | [`metadata`] | brokers, topics, leaders and their epochs, as last told |
+//! | [`admin`] | what tools and consoles ask of a cluster |
 //! | [`client`] | which broker a request belongs to, connecting again, trying again |
 //! | [`producer`] | records in, acknowledgements out |
 //!
@@ -29,6 +30,7 @@
 //! on its way may still be carried out by the broker; its answer is dropped when it comes.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
+pub mod admin;
 pub mod client;
 pub mod config;
 pub mod connection;
@@ -41,7 +43,9 @@ pub mod retry;
 mod bootstrap;
 mod coordinators;
 mod nodes;
+mod topic_partition;
 
+pub use admin::{Admin, AdminConfig};
 pub use client::{Client, Target};
 pub use config::ClientConfig;
 pub use coordinators::CoordinatorKind;
@@ -49,3 +53,4 @@ pub use deadline::Deadline;
 pub use error::Error;
 pub use metadata::ClusterMetadata;
 pub use producer::{Producer, ProducerConfig};
+pub use topic_partition::TopicPartition;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 /// What every sub-command takes.
 pub(crate) const COMMON_HELP: &str = "\
 --runs N          rounds of which the median is taken (5)
+--only TEXT       only what has this in its name
 --json FILE       write the figures there too";
 
 const RUNS_DEFAULT: usize = 5;
@@ -21,6 +22,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Common {
     pub(crate) runs: usize,
+    pub(crate) only: Option<String>,
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -49,12 +51,13 @@ impl Arguments {
     /// unknown.
     pub(crate) fn finish(mut self) -> Result<Common> {
         let runs = self.take("--runs")?.unwrap_or(RUNS_DEFAULT);
+        let only = self.take("--only")?;
         let json = self.take("--json")?;
         if runs == 0 {
             bail!("--runs cannot be 0");
         }
         match self.words.first() {
-            None => Ok(Common { runs, json }),
+            None => Ok(Common { runs, only, json }),
             Some(word) => bail!("unknown option \"{word}\"; see afluente-bench --help"),
         }
     }
@@ -72,11 +75,12 @@ mod tests {
 
     #[test]
     fn options_are_taken_in_any_order() {
-        let mut some = arguments("--json f --size-mib 64 --runs 3");
+        let mut some = arguments("--json f --size-mib 64 --runs 3 --only crc");
         assert_eq!(some.take::<u64>("--size-mib").unwrap(), Some(64));
         assert_eq!(some.take::<u64>("--other").unwrap(), None);
-        assert_eq!(some.finish().unwrap(), Common { runs: 3, json: Some("f".into()) });
-        let default = Common { runs: RUNS_DEFAULT, json: None };
+        let (only, json) = (Some("crc".to_owned()), Some("f".into()));
+        assert_eq!(some.finish().unwrap(), Common { runs: 3, only, json });
+        let default = Common { runs: RUNS_DEFAULT, only: None, json: None };
         assert_eq!(arguments("").finish().unwrap(), default);
     }
 

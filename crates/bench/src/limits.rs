@@ -3,7 +3,7 @@
 //! Every other figure is to be read beside these, from the same run of the same machine: a log
 //! that reaches 90 % of a slow disk is good, whatever the number.
 
-mod disk;
+pub(crate) mod disk;
 mod memory;
 mod net;
 
@@ -32,5 +32,5 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let mut measures = disk::measures(scratch.path(), size_bytes);
     measures.extend(memory::measures());
     measures.extend(net::measures());
-    in_rounds(measures, common.runs)?.report("limits", &common)
+    in_rounds(measures, &common)?.report("limits", &common)
 }

@@ -3,9 +3,10 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::arguments::Common;
 use crate::figures::Figures;
 
 /// Something to measure, again and again.
@@ -47,9 +48,17 @@ impl<'a> Measure<'a> {
     }
 }
 
-/// Runs all measures one after the other, `rounds` times over: a slow minute of a shared machine
-/// then falls on all of them, and not on one.
-pub(crate) fn in_rounds(measures: Vec<Measure<'_>>, rounds: usize) -> Result<Figures> {
+/// Runs all measures that are asked for one after the other, so many rounds over: a slow minute of
+/// a shared machine then falls on all of them, and not on one.
+pub(crate) fn in_rounds(measures: Vec<Measure<'_>>, common: &Common) -> Result<Figures> {
+    let only = common.only.as_deref().unwrap_or_default();
+    let (measures, others): (Vec<_>, Vec<_>) =
+        measures.into_iter().partition(|measure| measure.name.contains(only));
+    if measures.is_empty() {
+        let names: Vec<String> = others.into_iter().map(|measure| measure.name).collect();
+        bail!("nothing has \"{only}\" in its name; there are:\n{}", names.join("\n"));
+    }
+    let rounds = common.runs;
     let mut measures: Vec<(Measure<'_>, Vec<Run>)> =
         measures.into_iter().map(|measure| (measure, Vec::new())).collect();
     for round in 1..=rounds {
@@ -114,8 +123,13 @@ mod tests {
                 Ok(Run { bytes: 1, wall: Duration::from_secs(1), ..Run::default() })
             })
         };
-        in_rounds(vec![turn("a"), turn("b")], 2).unwrap();
+        let common = |only: &str| Common { runs: 2, only: Some(only.to_owned()), json: None };
+        in_rounds(vec![turn("a"), turn("b")], &common("")).unwrap();
         assert_eq!(*turns.borrow(), "abab");
+        in_rounds(vec![turn("a"), turn("b")], &common("b")).unwrap();
+        assert_eq!(*turns.borrow(), "ababbb");
+        let error = in_rounds(vec![turn("a")], &common("c")).err().unwrap();
+        assert!(error.to_string().contains("there are:\na"), "{error}");
     }
 
     #[test]

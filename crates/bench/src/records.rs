@@ -36,7 +36,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     for batch_bytes in BATCH_BYTES {
         measures.extend(codecs(batch_bytes, size_bytes)?);
     }
-    in_rounds(measures, common.runs)?.report("records", &common)
+    in_rounds(measures, &common)?.report("records", &common)
 }
 
 /// Finding and checksumming the batches of a buffer, beside the checksum alone.

@@ -19,8 +19,9 @@ use afluente_storage::{
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 
-/// Different batches in turn, so that they come from the cache that the network left them in.
-const POOL_BYTES: usize = 8 << 20;
+/// Different batches in turn. So few that they come from the nearest cache, where the network would
+/// have left them.
+const POOL_BYTES: usize = 1 << 20;
 const RECORD_BYTES: usize = 1024;
 const NOW_MS: i64 = 1_800_000_000_000;
 

@@ -42,7 +42,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         }));
         measures.push(validation(format!("validate, {name} batches"), pool, size_bytes));
     }
-    in_rounds(measures, common.runs)?.report("validate", &common)
+    in_rounds(measures, &common)?.report("validate", &common)
 }
 
 fn validation(name: String, pool: Vec<Bytes>, size_bytes: u64) -> Measure<'static> {

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Measure::new("round trip of 64 bytes", || round_trips(Cores::start(0)?)),
         Measure::new("the same, pinned", || round_trips(Cores::start_pinned(0)?)),
     ];
-    in_rounds(measures, common.runs)?.report("env", &common)
+    in_rounds(measures, &common)?.report("env", &common)
 }
 
 fn clock() -> Run {

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod memory;
 pub mod net;
 pub mod rng;
 #[cfg(feature = "sim")]

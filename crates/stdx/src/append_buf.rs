@@ -10,10 +10,9 @@
 //! ```
 #![allow(unsafe_code, reason = "one allocation is written at its end while its start is read")]
 
+use crate::page_pool::{PagePool, PageRun};
 use bytes::Bytes;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::Range;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,29 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub const ALIGNMENT: usize = 4096;
 
 struct Region {
-    start: NonNull<u8>,
-    capacity: usize,
-    /// Bytes below are published and never written again.
+    /// Goes back to its pool with the last handle, when nobody can see the bytes any more.
+    pages: PageRun,
+    /// Bytes below are published, which makes them initialised, and are never written again.
     len: AtomicUsize,
-}
-
-// SAFETY: bytes below `len` are immutable; bytes above are touched only through `AppendBuf`, of
-// which there is one, by `&mut`.
-unsafe impl Send for Region {}
-// SAFETY: as above.
-unsafe impl Sync for Region {}
-
-impl Region {
-    fn layout(capacity: usize) -> Layout {
-        Layout::from_size_align(capacity, ALIGNMENT).expect("capacity fits the address space")
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `AppendBuf::with_capacity` with this layout, freed once.
-        unsafe { dealloc(self.start.as_ptr(), Self::layout(self.capacity)) }
-    }
 }
 
 /// The writer's end. Not `Clone`: there is one writer.
@@ -58,21 +38,20 @@ pub struct AppendBufReader {
 }
 
 impl AppendBuf {
-    /// A zeroed buffer of `capacity` bytes, rounded up to [`ALIGNMENT`].
+    /// An empty buffer for `wanted` bytes, or for fewer, but at least `needed`, where the pool has
+    /// no run of pages that is long enough.
+    ///
+    /// What was in the memory before stays there, above the length, where nobody can see it.
     #[must_use]
-    pub fn with_capacity(capacity: usize) -> Self {
-        let capacity = capacity.max(1).next_multiple_of(ALIGNMENT);
-        let layout = Region::layout(capacity);
-        // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })
-            .unwrap_or_else(|| handle_alloc_error(layout));
-        Self { region: Arc::new(Region { start, capacity, len: AtomicUsize::new(0) }) }
+    pub fn take(pool: &Arc<PagePool>, needed: usize, wanted: usize) -> Self {
+        let pages = pool.take(needed, wanted);
+        Self { region: Arc::new(Region { pages, len: AtomicUsize::new(0) }) }
     }
 
     /// How many bytes still fit.
     #[must_use]
     pub fn remaining(&self) -> usize {
-        self.region.capacity - self.len()
+        self.region.pages.len - self.len()
     }
 
     /// Bytes published so far.
@@ -90,7 +69,7 @@ impl AppendBuf {
     /// The whole size of the allocation, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.region.capacity
+        self.region.pages.len
     }
 
     /// Copies `parts` to the end and publishes them together.
@@ -102,12 +81,13 @@ impl AppendBuf {
         assert!(total <= self.remaining(), "{total} bytes do not fit into {}", self.remaining());
         let mut at = self.len();
         for part in parts {
-            // SAFETY: `at + part.len() <= capacity`; nobody else reads or writes above `len`, and
-            // `part` cannot overlap it because no reference to it can exist.
+            // SAFETY: `at + part.len() <= capacity`; nobody else reads or writes above `len`, as the
+            // pages are this buffer's alone and `self` is borrowed mutably; and `part` cannot
+            // overlap it because no reference to it can exist.
             unsafe {
                 std::ptr::copy_nonoverlapping(
                     part.as_ptr(),
-                    self.region.start.as_ptr().add(at),
+                    self.region.pages.start.as_ptr().add(at),
                     part.len(),
                 );
             }
@@ -115,17 +95,6 @@ impl AppendBuf {
         }
         // Release: a reader that sees the new length sees the bytes.
         self.region.len.store(at, Ordering::Release);
-    }
-
-    /// The same memory as an empty buffer, if no reader and no slice holds on to it any more;
-    /// otherwise the memory goes when they do.
-    ///
-    /// What was in it stays there, above the length, where nobody can see it.
-    #[must_use]
-    pub fn recycle(mut self) -> Option<Self> {
-        // `get_mut` succeeds only if this is the last handle, so nobody relies on the old bytes.
-        *Arc::get_mut(&mut self.region)?.len.get_mut() = 0;
-        Some(self)
     }
 
     /// A reader of this buffer.
@@ -151,7 +120,7 @@ impl AppendBufReader {
     /// The whole size of the allocation, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.region.capacity
+        self.region.pages.len
     }
 
     /// The published bytes in `range`, borrowed.
@@ -164,7 +133,7 @@ impl AppendBufReader {
         // SAFETY: below `len` the bytes are initialised and immutable as long as the region lives.
         unsafe {
             std::slice::from_raw_parts(
-                self.region.start.as_ptr().add(range.start),
+                self.region.pages.start.as_ptr().add(range.start),
                 range.end - range.start,
             )
         }
@@ -195,10 +164,15 @@ impl AsRef<[u8]> for Published {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page_pool::SLAB_BYTES;
+
+    fn buffer(capacity: usize) -> AppendBuf {
+        AppendBuf::take(&PagePool::new(0), capacity, 0)
+    }
 
     #[test]
     fn a_published_slice_outlives_the_writer_and_later_appends() {
-        let mut buf = AppendBuf::with_capacity(10);
+        let mut buf = buffer(10);
         assert_eq!(buf.capacity(), ALIGNMENT);
         buf.append(&[b"ab", b"c"]);
         let reader = buf.reader();
@@ -212,19 +186,27 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_only_when_nobody_reads_it() {
-        let mut buf = AppendBuf::with_capacity(10);
+        let pool = PagePool::new(SLAB_BYTES);
+        let mut buf = AppendBuf::take(&pool, SLAB_BYTES, 0);
+        let start = buf.region.pages.start;
         buf.append(&[b"abc"]);
-        let buf = buf.recycle().expect("no reader is left");
-        assert!(buf.is_empty());
-        let slice = buf.reader().bytes(0..0);
-        assert!(buf.recycle().is_none());
-        drop(slice);
+        let slice = buf.reader().bytes(0..3);
+        drop(buf);
+        assert!(!pool.has_room(1));
+        let mut other = AppendBuf::take(&pool, 1, 0);
+        other.append(&[b"xyz"]);
+        assert_eq!(&slice[..], b"abc");
+        drop((other, slice));
+        let again = AppendBuf::take(&pool, SLAB_BYTES, 0);
+        assert_eq!(again.region.pages.start, start);
+        assert!(again.is_empty());
+        assert_eq!(again.reader().bytes(0..0), Bytes::new());
     }
 
     #[test]
     #[should_panic(expected = "not published")]
     fn a_reader_cannot_see_what_was_not_published() {
-        let mut buf = AppendBuf::with_capacity(10);
+        let mut buf = buffer(10);
         buf.append(&[b"ab"]);
         let _ = buf.reader().get(0..3);
     }
@@ -232,7 +214,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "stdx lies below env, and this needs a thread")]
     fn a_reader_on_another_thread_sees_whole_appends() {
-        let mut buf = AppendBuf::with_capacity(1 << 16);
+        let mut buf = buffer(1 << 16);
         let reader = buf.reader();
         let watcher = std::thread::spawn(move || {
             while reader.len() < 1 << 16 {

@@ -1,5 +1,5 @@
 //! What the standard library lacks, and nothing that knows about Kafka: checksums, aligned and
-//! append-only shared buffers, variable-length integers.
+//! append-only shared buffers with memory that is used again, variable-length integers.
 //!
 //! Knows nothing about topics, logs, requests, files or sockets, and never touches the world.
 #![cfg_attr(
@@ -14,4 +14,5 @@
 pub mod aligned_buf;
 pub mod append_buf;
 pub mod crc32c;
+pub mod page_pool;
 pub mod varint;

@@ -15,8 +15,9 @@
 //! * before an entry is written to the synced ring, the buffered ring is synced as far as that log
 //!   has entries there ([`Pending::requires_buffered`]).
 //!
-//! **Bounds.** A frame has at most [`FRAME_BYTES_MAX`]; larger entries are cut. The queue is bounded
-//! by the dirty share of the tail cache, as every queued batch lies in a tail chunk.
+//! **Bounds.** A frame has at most [`FRAME_BYTES_MAX`]; larger entries are cut. Who appends asks
+//! [`Journal::has_room`] first, which bounds the queue, and with it the time that an append waits
+//! for its commit.
 //!
 //! **Locks**, in this order: a log's state, then the queue or the buffered writer. The synced
 //! writer is taken by whoever commits, with nothing else held.
@@ -44,7 +45,10 @@ use writer::FrameWriter;
 
 /// The most bytes of one frame, that is of one group commit. Beyond some MiB a larger write is no
 /// cheaper per byte, and who waits for the commit waits longer.
-pub(crate) const FRAME_BYTES_MAX: usize = 4 << 20;
+pub(crate) const FRAME_BYTES_MAX: usize = 2 << 20;
+/// What may wait for its commit, the present frame included: more makes no commit cheaper, and every
+/// append later.
+const QUEUED_BYTES_MAX: u64 = 2 * FRAME_BYTES_MAX as u64;
 /// What is left of a ring file below this is not worth a frame while there is more to write.
 const ROOM_WORTHWHILE: usize = 256 << 10;
 /// How long after the last commit a seal follows.
@@ -57,6 +61,9 @@ pub(crate) struct Journal {
     synced: Mutex<SyncedWriter>,
     buffered: Mutex<BufferedWriter>,
     next_lsn: AtomicU64,
+    /// Payload bytes of all entries that are queued or taken, and not durable.
+    queued_bytes: AtomicU64,
+    queued_bytes_max: u64,
     /// Every entry of the synced ring up to this LSN is durable.
     durable_lsn: AtomicU64,
     /// Frames of the buffered ring up to this one are durable.
@@ -134,7 +141,8 @@ pub(crate) fn place(segment: Offset, position: u64) -> [u8; 16] {
 
 impl Journal {
     /// A journal without files; [`Journal::install`] gives it some once they are read.
-    pub(crate) fn new(directory_id: [u8; 16], run: u64) -> Self {
+    /// Its queue is for `memory_bytes` at most.
+    pub(crate) fn new(directory_id: [u8; 16], run: u64, memory_bytes: u64) -> Self {
         let writer = |kind| FrameWriter::new(Ring::new(kind, Vec::new()), directory_id, run, 1);
         Self {
             directory_id,
@@ -151,6 +159,8 @@ impl Journal {
                 unsynced_bytes: 0,
             }),
             next_lsn: AtomicU64::new(1),
+            queued_bytes: AtomicU64::new(0),
+            queued_bytes_max: QUEUED_BYTES_MAX.min(memory_bytes),
             durable_lsn: AtomicU64::new(0),
             buffered_synced: AtomicU64::new(0),
             bell: Doorbell::new(),
@@ -172,9 +182,16 @@ impl Journal {
         self.durable_lsn.store(next_lsn - 1, Ordering::Release);
     }
 
+    /// Whether `len` bytes more may be queued. What is larger than the queue may, alone.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        let queued = self.queued_bytes.load(Ordering::Acquire);
+        queued == 0 || queued + len as u64 <= self.queued_bytes_max
+    }
+
     /// Queues an entry for the next commit and gives its LSN. The caller holds the lock of the log.
     pub(crate) fn push(&self, log: &Arc<Log>, payload: Payload, requires_buffered: u64) -> u64 {
         let log = Arc::clone(log);
+        self.queued_bytes.fetch_add(payload.len() as u64, Ordering::Relaxed);
         let mut queue = self.queue.lock();
         // Under the lock, so that the queue is in the order of the LSNs.
         let lsn = self.next_lsn.fetch_add(1, Ordering::Relaxed);
@@ -238,7 +255,8 @@ impl Journal {
         if let Some(last) = synced.completed.last() {
             self.durable_lsn.store(last.lsn, Ordering::Release);
         }
-        synced.completed.clear();
+        let done = synced.completed.drain(..).map(|done| done.payload.len() as u64).sum();
+        self.queued_bytes.fetch_sub(done, Ordering::Release);
         Ok(Commit::Done(advances))
     }
 
@@ -434,6 +452,13 @@ impl SyncedWriter {
 }
 
 impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Self::Batches { range, .. } => range.len(),
+            Self::Small(_, bytes) => bytes.len(),
+        }
+    }
+
     fn kind(&self) -> EntryKind {
         match self {
             Self::Batches { .. } => EntryKind::Append,

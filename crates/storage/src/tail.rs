@@ -5,6 +5,10 @@
 //! of it. A chunk that is written to its segment is *clean* and stays until the budget wants its
 //! memory: the oldest clean one of the directory goes first.
 //!
+//! Memory that nobody reads is not taken: clean chunks are kept in [`CLEAN_BYTES_START`], and in
+//! more, up to the budget, once readers miss what has just gone ([`Tail::missed`]). Fresh pages cost
+//! more than all that an append does otherwise, and a directory that only takes in needs few.
+//!
 //! The memory of a chunk corresponds to a piece of its segment file that begins at a multiple of
 //! 4,096, so that a direct write can take it as it is:
 //!
@@ -15,26 +19,35 @@
 //!                      8192    = what chunk n has of this block, or a gap to be read from the file
 //! ```
 //!
-//! **Bounds.** [`Tail`] counts the memory of all chunks, the free ones that are kept for use
-//! included: at most `tail_bytes`, plus one chunk for each thread that appends at that moment. Of
-//! that, at most three quarters may be *dirty* (not yet in segments); beyond, appends are refused
-//! with backpressure. Slices that readers still hold keep the memory of an evicted chunk alive;
-//! that is bounded by what the connections have in flight.
+//! Chunks lie in a [`PagePool`], whose memory is touched once and used for chunk after chunk.
+//!
+//! **Bounds.** [`Tail`] counts the memory of all chunks: at most `tail_bytes`, plus one chunk for
+//! each thread that appends at that moment. Of that, at most three quarters may be *dirty* (not yet
+//! in segments); beyond, appends are refused with backpressure. Slices that readers still hold keep
+//! the memory of an evicted chunk from being used again; that is bounded by what the connections
+//! have in flight, and comes on top.
 
 use crate::log::Log;
+use afluente_env::memory::prefer_huge_pages;
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::BatchHeader;
 use afluente_stdx::append_buf::{ALIGNMENT, AppendBuf, AppendBufReader};
+use afluente_stdx::page_pool::PagePool;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// The smallest chunk: what a slow partition costs while its last records are in memory.
 pub(crate) const CHUNK_BYTES_MIN: usize = 4 << 10;
-/// The usual largest chunk; a batch that is larger gets one of its own size.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// The usual largest chunk, and so the usual write to a segment; a batch that is larger gets one of
+/// its own size.
+const CHUNK_BYTES_MAX: usize = 4 << 20;
+/// Clean chunks that are kept before anybody has missed one.
+const CLEAN_BYTES_START: u64 = 16 << 20;
+/// By how much more is kept after each miss.
+const CLEAN_BYTES_STEP: u64 = 8 << 20;
 /// Bytes between two entries of a chunk's index, like `index.interval.bytes`.
 const INDEX_INTERVAL_BYTES: usize = 4 << 10;
 
@@ -187,98 +200,90 @@ pub(crate) struct Tail {
     /// The usual largest chunk.
     pub(crate) chunk_bytes_max: usize,
     dirty_bytes_max: u64,
-    /// Memory of all chunks, those in `spare` included.
+    /// Memory of all chunks.
     used: AtomicU64,
     /// Bytes appended and not yet written to segments.
     dirty: AtomicU64,
+    /// How much of the memory clean chunks may have.
+    clean_bytes_wanted: AtomicU64,
     /// Chunks that were clean when they were put here, oldest first.
     clean: Mutex<VecDeque<(Weak<Log>, u64)>>,
-    spare: Mutex<Spare>,
+    pool: Arc<PagePool>,
     next_chunk_id: AtomicU64,
 }
-
-/// Chunks that nobody uses, one list for each size: 4 KiB, 8 KiB, … 1 MiB.
-#[derive(Default)]
-struct Spare {
-    by_class: [Vec<AppendBuf>; CLASS_COUNT],
-    bytes: u64,
-}
-
-const CLASS_COUNT: usize = (CHUNK_BYTES_MAX / CHUNK_BYTES_MIN).ilog2() as usize + 1;
 
 impl Tail {
     pub(crate) fn new(bytes_max: u64) -> Self {
         // Some dozens of busy logs should find room for a chunk each.
         let largest = usize::try_from(bytes_max / 64).unwrap_or(CHUNK_BYTES_MAX);
         let chunk_bytes_max = (1 << largest.max(1).ilog2()).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let pool_bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         Self {
             bytes_max,
             chunk_bytes_max,
             dirty_bytes_max: bytes_max / 4 * 3,
             used: AtomicU64::new(0),
             dirty: AtomicU64::new(0),
+            clean_bytes_wanted: AtomicU64::new(CLEAN_BYTES_START),
             clean: Mutex::default(),
-            spare: Mutex::default(),
+            pool: PagePool::with_advice(pool_bytes, prefer_huge_pages),
             next_chunk_id: AtomicU64::new(1),
         }
     }
 
-    /// Makes room for `bytes` more in a chunk of `chunk_bytes`, by evicting clean chunks; false if
-    /// there is none. To be called with no log locked.
+    /// Makes room for `bytes` more in a chunk of about `chunk_bytes`, by evicting clean chunks;
+    /// false if there is none. To be called with no log locked.
     pub(crate) fn make_room(&self, bytes: usize, chunk_bytes: usize) -> bool {
-        let rounded_bytes = rounded(chunk_bytes.max(bytes)) as u64;
+        let needed = whole_pages(bytes + ALIGNMENT);
+        let wanted = whole_pages(chunk_bytes).max(needed) as u64;
         if self.dirty.load(Ordering::Relaxed) + bytes as u64 > self.dirty_bytes_max {
             return false;
         }
-        while self.used.load(Ordering::Relaxed) + rounded_bytes > self.bytes_max {
-            let other = {
-                let mut spare = self.spare.lock();
-                if class_of(rounded(chunk_bytes.max(bytes)))
-                    .is_some_and(|class| !spare.by_class[class].is_empty())
-                {
-                    return true;
-                }
-                spare.pop_any()
-            };
-            if let Some(other) = other {
-                self.used.fetch_sub(other.capacity() as u64, Ordering::Relaxed);
-                continue;
+        let dirty = self.dirty.load(Ordering::Relaxed);
+        let enough = dirty + self.clean_bytes_wanted.load(Ordering::Relaxed);
+        loop {
+            let used = self.used.load(Ordering::Relaxed) + wanted;
+            if used <= enough.min(self.bytes_max) {
+                break;
             }
             if !self.evict_one() {
-                return false;
+                if used > self.bytes_max {
+                    return false;
+                }
+                break;
             }
         }
+        // What is free may lie in pieces.
+        while !self.pool.has_room(needed) && self.evict_one() {}
         true
     }
 
-    /// Memory for a chunk of at least `bytes`.
-    pub(crate) fn take(&self, bytes: usize) -> AppendBuf {
-        let bytes = rounded(bytes);
-        if let Some(class) = class_of(bytes)
-            && let Some(buf) = self.spare.lock().pop(class)
-        {
-            return buf;
-        }
-        self.used.fetch_add(bytes as u64, Ordering::Relaxed);
-        AppendBuf::with_capacity(bytes)
+    /// Memory for a chunk of `wanted` bytes, or of fewer, but at least `needed`, if that is what
+    /// there is in one piece.
+    pub(crate) fn take(&self, needed: usize, wanted: usize) -> AppendBuf {
+        let buf = AppendBuf::take(&self.pool, needed, wanted);
+        self.used.fetch_add(buf.capacity() as u64, Ordering::Relaxed);
+        buf
     }
 
     /// Gives back a chunk that left its log.
     pub(crate) fn give_back(&self, chunk: Chunk) {
-        let capacity = chunk.capacity() as u64;
-        let recycled = class_of(chunk.capacity()).and_then(|_| chunk.buf.recycle());
-        let mut spare = self.spare.lock();
-        match recycled {
-            Some(buf) if spare.bytes + capacity <= self.bytes_max / 8 => spare.push(buf),
-            _ => {
-                self.used.fetch_sub(capacity, Ordering::Relaxed);
-            }
-        }
+        self.used.fetch_sub(chunk.capacity() as u64, Ordering::Relaxed);
+        drop(chunk);
     }
 
     /// A chunk was written to its segment as far as it goes: it may be evicted from now on.
     pub(crate) fn now_clean(&self, log: Weak<Log>, chunk_id: u64) {
         self.clean.lock().push_back((log, chunk_id));
+    }
+
+    /// A reader came for something that the log had in memory until `bytes_behind` bytes ago.
+    pub(crate) fn missed(&self, bytes_behind: u64) {
+        let wanted = self.clean_bytes_wanted.load(Ordering::Relaxed);
+        if bytes_behind < self.bytes_max && wanted < self.bytes_max {
+            // Two at a time count as one.
+            self.clean_bytes_wanted.store(wanted + CLEAN_BYTES_STEP, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn next_chunk_id(&self) -> u64 {
@@ -325,35 +330,6 @@ impl Tail {
     }
 }
 
-impl Spare {
-    fn push(&mut self, buf: AppendBuf) {
-        let class = class_of(buf.capacity()).expect("only usual sizes are kept");
-        self.bytes += buf.capacity() as u64;
-        self.by_class[class].push(buf);
-    }
-
-    fn pop(&mut self, class: usize) -> Option<AppendBuf> {
-        let buf = self.by_class[class].pop()?;
-        self.bytes -= buf.capacity() as u64;
-        Some(buf)
-    }
-
-    fn pop_any(&mut self) -> Option<AppendBuf> {
-        (0..CLASS_COUNT).rev().find_map(|class| self.pop(class))
-    }
-}
-
-/// The size of the chunk that is made for this many bytes.
-fn rounded(bytes: usize) -> usize {
-    if bytes <= CHUNK_BYTES_MAX {
-        bytes.max(CHUNK_BYTES_MIN).next_power_of_two()
-    } else {
-        bytes.next_multiple_of(ALIGNMENT)
-    }
-}
-
-fn class_of(capacity: usize) -> Option<usize> {
-    let usual =
-        (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&capacity) && capacity.is_power_of_two();
-    usual.then(|| (capacity / CHUNK_BYTES_MIN).ilog2() as usize)
+fn whole_pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(ALIGNMENT)
 }

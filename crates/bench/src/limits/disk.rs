@@ -45,6 +45,18 @@ pub(super) fn measures(dir: &Path, size_bytes: u64) -> Vec<Measure<'_>> {
     measures
 }
 
+/// Writing a new file to its end as fast as it goes: what a log cannot beat, and what it should.
+pub(crate) fn sustained(dir: &Path, size_bytes: u64) -> Vec<Measure<'_>> {
+    let write = move |how| move || write_new(dir, how, MIB, size_bytes);
+    vec![
+        Measure::new("limit: new file, direct, 1 MiB", write(OpenHow::direct(Access::CreateNew))),
+        Measure::new(
+            "limit: new file, buffered, 1 MiB, one sync",
+            write(OpenHow::buffered(Access::CreateNew)),
+        ),
+    ]
+}
+
 /// Writes a new file from end to end; the sync at the end is part of it.
 fn write_new(dir: &Path, how: OpenHow, piece_bytes: usize, size_bytes: u64) -> Result<Run> {
     let path = dir.join("new");

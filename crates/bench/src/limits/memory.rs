@@ -13,13 +13,13 @@ const BLOCKS: u64 = 4096;
 pub(super) fn measures() -> Vec<Measure<'static>> {
     vec![
         Measure::new("crc32c, 1 MiB in cache", || {
-            let block = vec![0x5a; BLOCK_BYTES];
+            let block = vec![0x5a_u8; BLOCK_BYTES];
             over_blocks(|| {
                 black_box(crc32c(black_box(&block)));
             })
         }),
         Measure::new("memcpy, 1 MiB in cache", || {
-            let from = vec![0x5a; BLOCK_BYTES];
+            let from = vec![0x5a_u8; BLOCK_BYTES];
             let mut to = vec![0; BLOCK_BYTES];
             over_blocks(|| black_box(&mut to).copy_from_slice(black_box(&from)))
         }),

@@ -26,7 +26,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let common = arguments.finish()?;
     let dir = dir.as_path();
 
-    let mut measures = Vec::new();
+    // What the disk can do, at the same time: more than buffered writing is what is asked.
+    let mut measures = crate::limits::disk::sustained(dir, size_bytes);
     for (durability, name) in [(Durability::Sync, "sync"), (Durability::Replicated, "replicated")] {
         for (partitions, batch_bytes, what) in [
             (1, 1 << 20, "1 MiB batches"),
@@ -46,7 +47,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
             move || commit(dir, partitions, commits),
         ));
     }
-    in_rounds(measures, common.runs)?.report("storage-append", &common)
+    in_rounds(measures, &common)?.report("storage-append", &common)
 }
 
 /// From the first append to the clean stop.

@@ -35,7 +35,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         }));
     }
     measures.push(Measure::new("cold, one log, 1 MiB reads", move || cold(dir, size_bytes)));
-    in_rounds(measures, common.runs)?.report("storage-read", &common)
+    in_rounds(measures, &common)?.report("storage-read", &common)
 }
 
 /// The sending thread's time: what the broker spends.

@@ -37,7 +37,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
             idle(dir, partitions)
         }),
     ];
-    in_rounds(measures, common.runs)?.report("storage-recovery", &common)
+    in_rounds(measures, &common)?.report("storage-recovery", &common)
 }
 
 /// Appends until everything is durable, says so, and waits to be killed.

@@ -3,12 +3,14 @@
 //! Knows nothing about files: what is a frame here is decided from a slice of bytes alone.
 
 use afluente_stdx::aligned_buf::AlignedBuf;
-use afluente_stdx::crc32c::crc32c;
+use afluente_stdx::crc32c::{Crc32c, crc32c};
 
 pub(crate) const MAGIC: [u8; 8] = *b"AFLTJRN1";
 pub(crate) const FRAME_HEADER_BYTES: usize = 72;
 pub(crate) const ENTRY_HEADER_BYTES: usize = 24;
 const HEADER_CRC_COVERS: usize = 68;
+/// What is copied and summed at a time.
+const COPY_PIECE_BYTES: usize = 32 << 10;
 const FLAG_START: u32 = 1;
 const FLAG_MORE: u8 = 1;
 
@@ -75,11 +77,14 @@ pub(crate) enum NoFrame {
 pub(crate) struct FrameBuilder {
     buf: AlignedBuf,
     entry_count: usize,
+    /// Of the body so far.
+    crc: Crc32c,
 }
 
 impl FrameBuilder {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        let mut builder = Self { buf: AlignedBuf::with_capacity(capacity), entry_count: 0 };
+        let buf = AlignedBuf::with_capacity(capacity);
+        let mut builder = Self { buf, entry_count: 0, crc: Crc32c::new() };
         builder.clear();
         builder
     }
@@ -89,6 +94,7 @@ impl FrameBuilder {
         self.buf.clear();
         self.buf.resize(FRAME_HEADER_BYTES);
         self.entry_count = 0;
+        self.crc = Crc32c::new();
     }
 
     /// Bytes so far, header included, padding not.
@@ -110,18 +116,28 @@ impl FrameBuilder {
         raw[5] = if header.more { FLAG_MORE } else { 0 };
         raw[8..16].copy_from_slice(&header.log_id.to_le_bytes());
         raw[16..24].copy_from_slice(&header.lsn.to_le_bytes());
-        self.buf.extend_from_slice(&raw);
+        self.buf.reserve(ENTRY_HEADER_BYTES + len as usize);
+        self.extend(&raw);
         for part in parts {
-            self.buf.extend_from_slice(part);
+            // Summed while the copy is still in the nearest cache.
+            for piece in part.chunks(COPY_PIECE_BYTES) {
+                self.extend(piece);
+            }
         }
         self.entry_count += 1;
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let at = self.buf.len();
+        self.buf.extend_from_slice(bytes);
+        self.crc.update(&self.buf[at..]);
     }
 
     /// Fills in the header, pads to `alignment`, and gives the bytes to write.
     pub(crate) fn finish(&mut self, header: &FrameHeader, alignment: usize) -> &[u8] {
         let body = &self.buf[FRAME_HEADER_BYTES..];
         let body_len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
-        let body_crc = crc32c(body);
+        let body_crc = self.crc.value();
         let raw = &mut self.buf[..FRAME_HEADER_BYTES];
         raw[0..8].copy_from_slice(&MAGIC);
         raw[8..24].copy_from_slice(&header.directory_id);

@@ -36,6 +36,9 @@ impl Log {
         options: &AppendOptions,
     ) -> Result<Appended, AppendError> {
         let config = self.config();
+        if options.origin == AppendOrigin::Client {
+            self.dir.check_backlog(batches.len())?;
+        }
         let mut valid = if options.origin == AppendOrigin::Replica {
             validate_replicated(&batches, Offset::ZERO)?
         } else {

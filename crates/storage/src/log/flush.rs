@@ -21,6 +21,7 @@ use afluente_env::disk::{Access, Disk, File, OpenHow, read_full_at, write_all_at
 use afluente_protocol::numbers::Offset;
 use afluente_stdx::aligned_buf::AlignedBuf;
 use afluente_stdx::append_buf::{ALIGNMENT, AppendBufReader};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -379,7 +380,7 @@ impl Log {
     }
 }
 
-fn piece(state: &LogState, chunk: &Chunk, range: std::ops::Range<usize>) -> Piece {
+fn piece(state: &LogState, chunk: &Chunk, range: Range<usize>) -> Piece {
     let segment = state.segments.iter().rfind(|segment| segment.base == chunk.segment);
     let segment = segment.expect("a chunk's segment is in the log").name();
     Piece {
@@ -395,24 +396,40 @@ fn piece(state: &LogState, chunk: &Chunk, range: std::ops::Range<usize>) -> Piec
 
 impl Piece {
     fn write(&self, file: &dyn File, scratch: &mut AlignedBuf) -> std::io::Result<()> {
-        let mut start = self.start;
-        if self.end - start > COPY_BYTES_MAX && self.gap == 0 {
-            let whole = self.end - self.end % ALIGNMENT;
+        let (mut start, end) = (self.start, self.end);
+        if end - start > COPY_BYTES_MAX {
+            if self.gap > 0 {
+                self.copy_and_write(file, scratch, start..start + ALIGNMENT)?;
+                start += ALIGNMENT;
+            }
+            let whole = end - end % ALIGNMENT;
             write_all_at(file, self.bytes.get(start..whole), self.position + start as u64)?;
             start = whole;
         }
-        if start == self.end {
+        if start == end {
             return Ok(());
         }
+        self.copy_and_write(file, scratch, start..end)
+    }
+
+    /// Writes a part in a copy, in which the gap is filled and the last block is padded.
+    fn copy_and_write(
+        &self,
+        file: &dyn File,
+        scratch: &mut AlignedBuf,
+        range: Range<usize>,
+    ) -> std::io::Result<()> {
+        let position = self.position + range.start as u64;
+        let gap = if range.start == 0 { self.gap } else { 0 };
         scratch.clear();
-        scratch.extend_from_slice(self.bytes.get(start..self.end));
+        scratch.extend_from_slice(self.bytes.get(range));
         scratch.pad_to_alignment();
-        if self.gap > 0 {
+        if gap > 0 {
             let mut block = AlignedBuf::zeroed(ALIGNMENT);
-            read_at_least(file, &mut block, self.position, self.gap)?;
-            scratch[..self.gap].copy_from_slice(&block[..self.gap]);
+            read_at_least(file, &mut block, self.position, gap)?;
+            scratch[..gap].copy_from_slice(&block[..gap]);
         }
-        write_all_at(file, scratch, self.position + start as u64)
+        write_all_at(file, scratch, position)
     }
 }
 

@@ -21,6 +21,7 @@ impl Log {
             return Ok(ReadOutcome::Data(limits.data(Records::default(), request.offset)));
         }
         if request.offset < first_in_memory {
+            self.dir.tail.missed(bytes_behind(&state, request.offset));
             return Ok(ReadOutcome::Cold(ColdRead { request }));
         }
         let (records, next_offset) = from_chunks(&state, &request, limits.up_to);
@@ -60,6 +61,16 @@ impl Log {
         }
         Ok(limits)
     }
+}
+
+/// About how many bytes were appended since `offset`; very many if it is in an older segment.
+fn bytes_behind(state: &LogState, offset: Offset) -> u64 {
+    let active = state.active();
+    let records = |from: Offset| u64::try_from(state.end().0 - from.0).unwrap_or(0);
+    if offset < active.base {
+        return u64::MAX;
+    }
+    active.size / records(active.base).max(1) * records(offset)
 }
 
 /// What a reader may see.

@@ -123,12 +123,15 @@ impl LogState {
         // The next one is twice as large, as long as they fill up: busy logs get large chunks, and
         // a log that was evicted meanwhile begins small again.
         let usual = self.next_chunk_bytes(tail);
+        let needed = head_len(position) + len;
+        // As many like this one as the usual size holds, so that it is filled to the end.
+        let wanted = needed + len * (usual / len).saturating_sub(1);
         let head = last_of_segment.and_then(|chunk| {
             let block = chunk.last_block()?;
             let start = chunk.len() - head_len(position);
             Some((block, start..chunk.len()))
         });
-        let buf = tail.take(usual.max(head_len(position) + len));
+        let buf = tail.take(needed, wanted);
         let head = head.as_ref().map(|(block, range)| block.get(range.clone()));
         let chunk = Chunk::new(tail.next_chunk_id(), buf, segment, position, head, self.end);
         self.chunks.push_back(chunk);

@@ -80,12 +80,13 @@ pub(super) fn open(
     };
     let mut synced = reader(RingKind::Synced, synced_hint)?;
     let mut buffered = reader(RingKind::Buffered, buffered_hint)?;
+    let journal = Journal::new(loaded.directory_id, run, config.tail_bytes / 4);
     let shared = Arc::new(Shared::new(
         env.clone(),
         path.to_owned(),
         config,
         observer,
-        Journal::new(loaded.directory_id, run),
+        journal,
         checkpoint,
         loaded.facts.next_log_id,
         loaded.facts.floor_lsn,

@@ -43,8 +43,10 @@ pub(crate) struct Shared {
     pub(crate) doomed: Mutex<Vec<Doomed>>,
     condition: AtomicU8,
     offline: Mutex<Option<Arc<StorageError>>>,
-    /// Somebody was refused and wants to be told when there is room.
+    /// Somebody was refused and wants to be told when there is room in memory, or on the disk.
     pub(crate) refused: AtomicBool,
+    /// Or in the journal's queue.
+    refused_by_journal: AtomicBool,
     /// The journal has no room until the next checkpoint.
     pub(crate) journal_full: AtomicBool,
     pub(crate) closing: AtomicBool,
@@ -148,6 +150,7 @@ impl Shared {
             condition: AtomicU8::new(ONLINE),
             offline: Mutex::default(),
             refused: AtomicBool::new(false),
+            refused_by_journal: AtomicBool::new(false),
             journal_full: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             has_unsynced: AtomicBool::new(false),
@@ -158,6 +161,20 @@ impl Shared {
             floor_lsn: AtomicU64::new(floor_lsn),
             lock: Mutex::new(Some(lock)),
         }
+    }
+
+    /// Whether the journal is so far behind that a client has to wait. Asked before anything is done
+    /// for its batches; who writes for itself (a coordinator, a follower) is let in.
+    pub(crate) fn check_backlog(&self, len: usize) -> Result<(), AppendError> {
+        if !self.journal.has_room(len) {
+            self.refused_by_journal.store(true, Ordering::Release);
+            // Room may have been made between the look and the flag; there will be none any more in
+            // a directory that is offline, which says so itself.
+            if !self.journal.has_room(len) && !self.is_offline() {
+                return Err(AppendError::Backpressure);
+            }
+        }
+        Ok(())
     }
 
     /// Whether `len` bytes may be appended now, to a log whose next chunk has `chunk_bytes`. Called
@@ -352,6 +369,9 @@ impl Shared {
             advances.into_iter().map(|(log, durable_end)| Advance { log, durable_end }).collect();
         if !advances.is_empty() {
             self.observer.advanced(&advances);
+        }
+        if self.refused_by_journal.swap(false, Ordering::AcqRel) {
+            self.observer.room();
         }
         self.journal.wake_waiters();
     }

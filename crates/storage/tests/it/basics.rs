@@ -8,8 +8,9 @@ use afluente_protocol::records::{
 };
 use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
 use afluente_storage::origin::AppendOrigin;
-use afluente_storage::{AppendOptions, TimestampQuery};
+use afluente_storage::{AppendError, AppendOptions, TimestampQuery};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -265,4 +266,24 @@ fn a_record_is_found_by_its_timestamp_in_memory_and_on_disk() {
             assert_eq!(found.map(|found| found.offset.0), expected, "{query:?}");
         }
     }
+}
+
+#[test]
+fn who_appends_faster_than_the_journal_waits_and_is_told_when_to_go_on() {
+    let world = World::new(6);
+    let log = world.create("a", LogConfig::default());
+    world.settle();
+    let appended = (0..)
+        .take_while(|n| match world.append(&log, batch(&[&value(*n, 100_000)])) {
+            Ok(_) => true,
+            Err(AppendError::Backpressure) => false,
+            Err(error) => panic!("{error}"),
+        })
+        .count();
+    // A quarter of the memory for the newest records, in this small directory.
+    assert_eq!(appended, 10);
+    assert_eq!(world.observer.rooms.load(Ordering::Relaxed), 0);
+    world.settle();
+    assert_eq!(world.observer.rooms.load(Ordering::Relaxed), 1);
+    world.append(&log, batch(&[&value(11, 1_000_000)])).unwrap();
 }

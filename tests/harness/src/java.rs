@@ -12,6 +12,8 @@ use crate::skip::skipped;
 pub enum Jars {
     /// Apache Kafka 4.3.1 whole: broker, tools, clients.
     Kafka,
+    /// Kafka Streams 4.3.1 and its test driver.
+    Streams,
     /// `kafka-clients` 4.4.0.
     Clients44,
     /// `kafka-clients` 3.9.2.
@@ -23,6 +25,7 @@ impl Jars {
     pub fn name(self) -> &'static str {
         match self {
             Jars::Kafka => "kafka-4.3.1",
+            Jars::Streams => "streams-4.3.1",
             Jars::Clients44 => "clients-4.4.0",
             Jars::Clients39 => "clients-3.9.2",
         }

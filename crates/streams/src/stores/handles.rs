@@ -1,0 +1,351 @@
+//! Typed ways into the stores of a graph: serdes on top, changes to the changelog.
+
+use super::session::session_key;
+use super::{KeyValueBytes, SessionBytes, Store, WindowBytes, join_time, split_time};
+use crate::engine::Context;
+use crate::error::Error;
+use crate::record::{Timestamped, Window};
+use crate::serdes::SerdeOf;
+use bytes::Bytes;
+use std::marker::PhantomData;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+
+/// The serdes of a store, which is all that is known of it before there is a graph.
+pub(crate) struct StoreRef<K, V> {
+    pub(crate) name: Arc<str>,
+    pub(crate) keys: SerdeOf<K>,
+    pub(crate) values: SerdeOf<V>,
+}
+
+impl<K, V> Clone for StoreRef<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            keys: Arc::clone(&self.keys),
+            values: Arc::clone(&self.values),
+        }
+    }
+}
+
+impl<K, V> StoreRef<K, V> {
+    /// Finds the store in the graph.
+    pub(crate) fn open<S>(&self, ctx: &Context<'_>) -> Result<Handle<K, V, S>, Error> {
+        Ok(Handle {
+            id: ctx.store_id(&self.name)?,
+            topic: ctx.store_topic(&self.name),
+            store: self.clone(),
+            kind: PhantomData,
+        })
+    }
+}
+
+/// A store of a running graph; `S` says of which kind.
+pub(crate) struct Handle<K, V, S> {
+    id: usize,
+    topic: Arc<str>,
+    store: StoreRef<K, V>,
+    kind: PhantomData<fn() -> S>,
+}
+
+impl<K, V, S> Handle<K, V, S> {
+    fn key(&self, key: &K) -> Result<Bytes, Error> {
+        self.store.keys.serialize(&self.topic, key).map_err(|reason| Error::Serialize {
+            topic: Arc::clone(&self.topic),
+            part: "key",
+            reason,
+        })
+    }
+
+    fn read_key(&self, bytes: &Bytes) -> Result<K, Error> {
+        self.store.keys.deserialize(&self.topic, bytes).map_err(|reason| Error::Deserialize {
+            topic: Arc::clone(&self.topic),
+            part: "key",
+            reason,
+        })
+    }
+
+    fn value(&self, value: &V) -> Result<Bytes, Error> {
+        self.store.values.serialize(&self.topic, value).map_err(|reason| Error::Serialize {
+            topic: Arc::clone(&self.topic),
+            part: "value",
+            reason,
+        })
+    }
+
+    fn read_value(&self, bytes: &Bytes) -> Result<V, Error> {
+        self.store.values.deserialize(&self.topic, bytes).map_err(|reason| Error::Deserialize {
+            topic: Arc::clone(&self.topic),
+            part: "value",
+            reason,
+        })
+    }
+
+    fn read_timestamped(&self, bytes: &Bytes) -> Result<Timestamped<V>, Error> {
+        let (timestamp, bytes) = split_time(&self.store.name, bytes)?;
+        Ok(Timestamped { value: self.read_value(&bytes)?, timestamp })
+    }
+
+    fn wrong_kind(&self) -> Error {
+        Error::Store {
+            name: self.store.name.as_ref().to_owned(),
+            reason: "is of another kind than its user expects".to_owned(),
+        }
+    }
+
+    fn with_key_value<R>(
+        &self,
+        ctx: &Context<'_>,
+        work: impl FnOnce(&mut KeyValueBytes) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        ctx.with_store(self.id, |store| match store {
+            Store::KeyValue(store) => work(store),
+            _ => Err(self.wrong_kind()),
+        })
+    }
+
+    fn with_window<R>(
+        &self,
+        ctx: &Context<'_>,
+        work: impl FnOnce(&mut WindowBytes) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        ctx.with_store(self.id, |store| match store {
+            Store::Window(store) => work(store),
+            _ => Err(self.wrong_kind()),
+        })
+    }
+
+    fn with_session<R>(
+        &self,
+        ctx: &Context<'_>,
+        work: impl FnOnce(&mut SessionBytes) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        ctx.with_store(self.id, |store| match store {
+            Store::Session(store) => work(store),
+            _ => Err(self.wrong_kind()),
+        })
+    }
+}
+
+/// Values with their times, by key.
+pub(crate) enum TimestampedKeyValue {}
+/// Plain values by key.
+pub(crate) enum PlainKeyValue {}
+/// Values with their times, by key and window.
+pub(crate) enum TimestampedWindows {}
+/// Plain values by key and window.
+pub(crate) enum PlainWindows {}
+/// Values by key and session.
+pub(crate) enum Sessions {}
+
+impl<K, V> Handle<K, V, TimestampedKeyValue> {
+    pub(crate) fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<Timestamped<V>>, Error> {
+        let key = self.key(key)?;
+        let bytes = self.with_key_value(ctx, |store| store.get(&key))?;
+        bytes.map(|bytes| self.read_timestamped(&bytes)).transpose()
+    }
+
+    pub(crate) fn put(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        value: Option<&V>,
+        timestamp: i64,
+    ) -> Result<(), Error> {
+        let key = self.key(key)?;
+        let Some(value) = value else {
+            self.with_key_value(ctx, |store| store.put(&key, None))?;
+            ctx.log_change(self.id, key, None, ctx.timestamp());
+            return Ok(());
+        };
+        let with_time = join_time(timestamp, &self.value(value)?);
+        let plain = with_time.slice(8..);
+        self.with_key_value(ctx, |store| store.put(&key, Some(with_time)))?;
+        ctx.log_change(self.id, key, Some(plain), timestamp);
+        Ok(())
+    }
+}
+
+impl<K, V> Handle<K, V, PlainKeyValue> {
+    pub(crate) fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<V>, Error> {
+        let key = self.key(key)?;
+        let bytes = self.with_key_value(ctx, |store| store.get(&key))?;
+        bytes.map(|bytes| self.read_value(&bytes)).transpose()
+    }
+
+    pub(crate) fn put(&self, ctx: &Context<'_>, key: &K, value: Option<&V>) -> Result<(), Error> {
+        let key = self.key(key)?;
+        let value = value.map(|value| self.value(value)).transpose()?;
+        self.with_key_value(ctx, |store| store.put(&key, value.clone()))?;
+        ctx.log_change(self.id, key, value, ctx.timestamp());
+        Ok(())
+    }
+
+    pub(crate) fn all(&self, ctx: &Context<'_>) -> Result<Vec<(K, V)>, Error> {
+        let mut found = Vec::new();
+        self.with_key_value(ctx, |store| {
+            store.scan(Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+                found.push((Bytes::copy_from_slice(key), value.clone()));
+                ControlFlow::Continue(())
+            })
+        })?;
+        found
+            .into_iter()
+            .map(|(key, value)| Ok((self.read_key(&key)?, self.read_value(&value)?)))
+            .collect()
+    }
+}
+
+impl<K, V> Handle<K, V, TimestampedWindows> {
+    pub(crate) fn fetch(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        start_ms: i64,
+    ) -> Result<Option<Timestamped<V>>, Error> {
+        let key = self.key(key)?;
+        let bytes = self.with_window(ctx, |store| store.fetch(&key, start_ms))?;
+        bytes.map(|bytes| self.read_timestamped(&bytes)).transpose()
+    }
+
+    pub(crate) fn fetch_range(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<(i64, Timestamped<V>)>, Error> {
+        let key = self.key(key)?;
+        self.with_window(ctx, |store| store.fetch_range(&key, from_ms, to_ms))?
+            .into_iter()
+            .map(|(start_ms, bytes)| Ok((start_ms, self.read_timestamped(&bytes)?)))
+            .collect()
+    }
+
+    pub(crate) fn fetch_all(
+        &self,
+        ctx: &Context<'_>,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<(K, i64, Timestamped<V>)>, Error> {
+        self.with_window(ctx, |store| store.fetch_all(from_ms, to_ms))?
+            .into_iter()
+            .map(|(key, start_ms, bytes)| {
+                Ok((self.read_key(&key)?, start_ms, self.read_timestamped(&bytes)?))
+            })
+            .collect()
+    }
+
+    pub(crate) fn put(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        start_ms: i64,
+        value: Option<&V>,
+        timestamp: i64,
+    ) -> Result<(), Error> {
+        let key = self.key(key)?;
+        let with_time = match value {
+            Some(value) => Some(join_time(timestamp, &self.value(value)?)),
+            None => None,
+        };
+        let plain = with_time.as_ref().map(|bytes| bytes.slice(8..));
+        let logged_at = if value.is_some() { timestamp } else { ctx.timestamp() };
+        let entry = self.with_window(ctx, |store| {
+            let entry = store.next_key(&key, start_ms);
+            store.put(&entry, with_time)?;
+            Ok(entry)
+        })?;
+        ctx.log_change(self.id, entry, plain, logged_at);
+        Ok(())
+    }
+}
+
+impl<K, V> Handle<K, V, PlainWindows> {
+    pub(crate) fn fetch_range(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<(i64, V)>, Error> {
+        let key = self.key(key)?;
+        self.with_window(ctx, |store| store.fetch_range(&key, from_ms, to_ms))?
+            .into_iter()
+            .map(|(start_ms, bytes)| Ok((start_ms, self.read_value(&bytes)?)))
+            .collect()
+    }
+
+    pub(crate) fn put(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        start_ms: i64,
+        value: Option<&V>,
+    ) -> Result<(), Error> {
+        let key = self.key(key)?;
+        let value = value.map(|value| self.value(value)).transpose()?;
+        let entry = self.with_window(ctx, |store| {
+            let entry = store.next_key(&key, start_ms);
+            store.put(&entry, value.clone())?;
+            Ok(entry)
+        })?;
+        ctx.log_change(self.id, entry, value, ctx.timestamp());
+        Ok(())
+    }
+}
+
+impl<K, V> Handle<K, V, Sessions> {
+    pub(crate) fn fetch(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        window: Window,
+    ) -> Result<Option<V>, Error> {
+        let key = self.key(key)?;
+        let bytes = self.with_session(ctx, |store| store.fetch(&key, window))?;
+        bytes.map(|bytes| self.read_value(&bytes)).transpose()
+    }
+
+    pub(crate) fn find(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        earliest_end_ms: i64,
+        latest_start_ms: i64,
+    ) -> Result<Vec<(Window, V)>, Error> {
+        let key = self.key(key)?;
+        self.with_session(ctx, |store| store.find(&key, earliest_end_ms, latest_start_ms))?
+            .into_iter()
+            .map(|(window, bytes)| Ok((window, self.read_value(&bytes)?)))
+            .collect()
+    }
+
+    pub(crate) fn find_all(
+        &self,
+        ctx: &Context<'_>,
+        earliest_end_ms: i64,
+        latest_end_ms: i64,
+    ) -> Result<Vec<(K, Window, V)>, Error> {
+        self.with_session(ctx, |store| store.find_all(earliest_end_ms, latest_end_ms))?
+            .into_iter()
+            .map(|(key, window, bytes)| {
+                Ok((self.read_key(&key)?, window, self.read_value(&bytes)?))
+            })
+            .collect()
+    }
+
+    pub(crate) fn put(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        window: Window,
+        value: Option<&V>,
+    ) -> Result<(), Error> {
+        let entry = session_key(&self.key(key)?, window);
+        let value = value.map(|value| self.value(value)).transpose()?;
+        self.with_session(ctx, |store| store.put_raw(&entry, value.clone()))?;
+        ctx.log_change(self.id, entry, value, ctx.timestamp());
+        Ok(())
+    }
+}

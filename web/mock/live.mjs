@@ -7,6 +7,10 @@ import { findPanel, Meter } from "./panels.mjs";
 import { topicRow } from "./topics.mjs";
 import { append, bootId, listeners, topics } from "./world.mjs";
 
+/** 50,000 a second, and not all at once after a pause. */
+const HOSE_PER_MS = 50;
+const HOSE_MAX = 20_000;
+
 export function openLive(client) {
   const send = (frame) => client.readyState === 1 && client.send(JSON.stringify(frame));
   const stops = new Map();
@@ -87,7 +91,15 @@ const STREAMS = {
     };
     listeners.add(listener);
     // The firehose runs only while somebody watches it.
-    const hose = stream.topic === "firehose" ? setInterval(() => pour(2_500), 50) : null;
+    let poured = Date.now();
+    const hose =
+      stream.topic === "firehose"
+        ? setInterval(() => {
+            const now = Date.now();
+            pour(Math.min(HOSE_PER_MS * (now - poured), HOSE_MAX));
+            poured = now;
+          }, 50)
+        : null;
     const stop = each(100, () => {
       const room = Math.max(1, Math.ceil(stream.maxPerSecond / 10));
       const stride = Math.max(1, waiting.length / room);

@@ -20,40 +20,50 @@ const panel = (id, title, topic, field, aggregate, more = {}) => ({
 
 export const dashboards = [
   {
-    id: "demo",
-    title: "Demo",
+    id: "demo-invoices",
+    title: "Invoices",
     builtIn: true,
     panels: [
-      panel("demo.invoiceRate", "Invoices a second", "invoices", null, "rate", { windowMs: 2_000 }),
-      panel("demo.revenue", "Revenue a minute", "invoices", "value.TotalAmount", "sum", {
+      panel("invoices-rate", "Invoices a second", "invoices", null, "rate", { windowMs: 5_000 }),
+      panel("invoices-revenue", "Revenue in a minute", "invoices", "value.TotalAmount", "sum", {
         kind: "number",
         windowMs: 60_000,
-        unit: "USD",
+        unit: "EUR",
       }),
-      panel("demo.revenueByStore", "Revenue by store", "invoices", "value.TotalAmount", "sum", {
+      panel("invoices-revenue-by-store", "Revenue by store", "invoices", "value.TotalAmount", "sum", {
         kind: "bars",
         groupBy: "value.StoreID",
         windowMs: 60_000,
-        unit: "USD",
+        unit: "EUR",
       }),
-      panel("demo.topProducts", "Top products", "invoices", null, "count", {
+      panel("invoices-top-products", "Top products", "invoices", null, "count", {
         kind: "bars",
         groupBy: "value.InvoiceLineItems[*].product",
         windowMs: 60_000,
       }),
-      panel("demo.rewards", "Loyalty points a second", "loyalty-rewards", "value.points", "sum", {
-        windowMs: 2_000,
+      panel("invoices-basket", "Basket, 95 of 100 below", "invoices", "value.TotalAmount", "p95", {
+        windowMs: 30_000,
+        unit: "EUR",
       }),
-      panel("demo.flights", "Flights a second", "flights", null, "rate", { windowMs: 3_000 }),
-      panel("demo.delay", "Departure delay, p95", "flights", "value.dep_delay", "p95", {
+      panel("loyalty-rewards", "Points earned", "loyalty-rewards", "value.points", "sum", {
+        windowMs: 5_000,
+      }),
+    ],
+  },
+  {
+    id: "demo-flights",
+    title: "Flights",
+    builtIn: true,
+    panels: [
+      panel("flights-departures", "Departures", "flights", null, "rate", { windowMs: 5_000 }),
+      panel("flights-delay", "Delay at departure", "flights", "value.dep_delay", "avg", {
         windowMs: 30_000,
         unit: "min",
       }),
-      panel("demo.delayByAirport", "Average delay by airport", "flights", "value.dep_delay", "avg", {
+      panel("flights-by-airport", "By airport", "flights", null, "count", {
         kind: "bars",
         groupBy: "value.origin",
         windowMs: 60_000,
-        unit: "min",
       }),
     ],
   },

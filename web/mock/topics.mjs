@@ -1,5 +1,5 @@
 import { ok, page, refuse } from "./answers.mjs";
-import { createTopic, groupLag, groups, lagSeconds, rates, topics, trend } from "./world.mjs";
+import { createTopic, groupLag, groups, lagSeconds, rates, readersOf, topics, trend } from "./world.mjs";
 
 export function topicRow(topic) {
   const rate = rates.get(topic.name);
@@ -15,7 +15,7 @@ export function topicRow(topic) {
     sparkline: rate?.spark ?? [],
     cleanupPolicy: topic.configs["cleanup.policy"] ?? "delete",
     retentionMs: Number(topic.configs["retention.ms"] ?? 604_800_000),
-    groups: [...groups.values()].filter((group) => group.topics.includes(topic.name)).length,
+    groups: readersOf.get(topic.name)?.size ?? 0,
     underReplicated: 0,
   };
 }

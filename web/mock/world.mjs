@@ -98,9 +98,11 @@ export function createTopic(
   return topic;
 }
 
+/** While the past is made up: how long ago it is. */
+let pastMs = 0;
 export function append(
   topic,
-  { partition, key = null, value = null, bytes = null, headers = [], timestamp = Date.now() },
+  { partition, key = null, value = null, bytes = null, headers = [], timestamp = Date.now() - pastMs },
 ) {
   const text = (content) => (content === null ? null : payload(content));
   const at =
@@ -146,6 +148,8 @@ const hash = (text) => [...text].reduce((sum, char) => (sum * 31 + char.charCode
 
 /** name → group. */
 export const groups = new Map();
+/** Topic → names of the groups that read it. */
+export const readersOf = new Map();
 
 export function createGroup(name, { topic, members = 2, speed = 1, lag = 0, type = "classic" }) {
   const group = { name, topics: [topic], members: [], speed, type, offsets: new Map(), history: [] };
@@ -164,6 +168,8 @@ export function createGroup(name, { topic, members = 2, speed = 1, lag = 0, type
     });
   }
   groups.set(name, group);
+  if (!readersOf.has(topic)) readersOf.set(topic, new Set());
+  readersOf.get(topic).add(name);
   return group;
 }
 
@@ -171,7 +177,8 @@ export const rates = new Map();
 
 /** Lets a moment pass. */
 export function step(seconds) {
-  const wave = 1 + 0.35 * Math.sin(Date.now() / 9_000) + 0.12 * Math.sin(Date.now() / 1_700);
+  const now = Date.now() - pastMs;
+  const wave = 1 + 0.35 * Math.sin(now / 9_000) + 0.12 * Math.sin(now / 1_700);
   for (const topic of topics.values()) {
     if (topic.rate === 0) continue;
     topic.carry += topic.rate * wave * seconds;
@@ -281,7 +288,8 @@ createTopic("__transaction_state", {
   configs: { "cleanup.policy": "compact" },
 });
 
-for (let index = 0; index < 40; index++) step(0.5);
+for (pastMs = 20_000; pastMs > 0; pastMs -= 250) step(0.25);
+pastMs = 0;
 createGroup("inventory", { topic: "invoices", members: 3, speed: 1.2 });
 createGroup("loyalty", { topic: "invoices", members: 2, speed: 1.1 });
 createGroup("shipment", { topic: "invoices", members: 8, speed: 1.5 });

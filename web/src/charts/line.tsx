@@ -23,6 +23,8 @@ export function LineChart(props: {
   lines: Line[];
   windowMs: number;
   format: (value: number | null) => string;
+  /** For the axis, where `format` is long. */
+  formatAxis?: (value: number | null) => string;
   height?: number;
   /** Counts: no fractions on the axis. */
   isWhole?: boolean;
@@ -119,7 +121,8 @@ export function LineChart(props: {
             ticks: { show: false },
             size: 62,
             space: 34,
-            values: (_, splits) => splits.map((split) => latest.current.format(split)),
+            values: (_, splits) =>
+              splits.map((split) => (latest.current.formatAxis ?? latest.current.format)(split)),
           },
         ],
         series: [

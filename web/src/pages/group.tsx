@@ -251,7 +251,7 @@ export function Group() {
           run={async () => {
             await send("DELETE", `/groups/${part(name)}`, undefined, { confirm: name });
             queries.removeQueries({ queryKey: ["group", name] });
-            await queries.invalidateQueries({ queryKey: ["groups"] });
+            queries.removeQueries({ queryKey: ["groups"] });
             toast("good", t("group.deleted", { name }));
             navigate({ to: "/groups" });
           }}

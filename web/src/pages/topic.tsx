@@ -158,7 +158,8 @@ export function Topic() {
           run={async () => {
             await send("DELETE", `/topics/${part(name)}`, undefined, { confirm: name });
             queries.removeQueries({ queryKey: ["topic", name] });
-            await queries.invalidateQueries({ queryKey: ["topics"] });
+            // The list must not show it for even a moment.
+            queries.removeQueries({ queryKey: ["topics"] });
             toast("good", t("topic.deleted", { name }));
             navigate({ to: "/topics" });
           }}

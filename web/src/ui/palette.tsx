@@ -105,89 +105,83 @@ export function Palette(props: { onClose: () => void; onHelp: () => void }) {
     item.run();
   };
   return (
-    <Modal
-      opened
-      onClose={props.onClose}
-      withCloseButton={false}
-      padding={0}
-      size="lg"
-      centered={false}
-      yOffset="12vh"
-      aria-label={t("palette.open")}
-    >
-      <TextInput
-        data-autofocus
-        size="md"
-        variant="unstyled"
-        px="md"
-        leftSection={<IconSearch size={18} aria-hidden="true" />}
-        leftSectionWidth={50}
-        placeholder={t("palette.hint")}
-        aria-label={t("palette.open")}
-        value={text}
-        role="combobox"
-        aria-expanded="true"
-        aria-controls="palette-list"
-        aria-activedescendant={at >= 0 ? `palette-${at}` : undefined}
-        autoComplete="off"
-        spellCheck={false}
-        onChange={(event) => {
-          setText(event.currentTarget.value);
-          setChosen(0);
-        }}
-        onKeyDown={(event) => {
-          if (event.key === "ArrowDown") setChosen((at + 1) % Math.max(1, items.length));
-          else if (event.key === "ArrowUp") setChosen((at - 1 + items.length) % Math.max(1, items.length));
-          else if (event.key === "Enter") run(items[at]);
-          else return;
-          event.preventDefault();
-        }}
-      />
-      <div style={{ borderTop: "1px solid var(--line)", padding: 8, maxHeight: "52vh", overflowY: "auto" }}>
-        <div role="listbox" id="palette-list" aria-label={t("palette.results")}>
-          {items.map((item, index) => (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the keys
-            <div
-              key={item.id}
-              id={`palette-${index}`}
-              role="option"
-              aria-selected={index === at}
-              className="palette-item"
-              onMouseMove={() => setChosen(index)}
-              onClick={() => run(item)}
-            >
-              <item.icon size={17} aria-hidden="true" />
-              <span style={{ overflowWrap: "anywhere" }}>{item.title}</span>
-              <span className="kind">{item.kind}</span>
-            </div>
-          ))}
-        </div>
-        {items.length === 0 && (
-          <div style={{ padding: 16, color: "var(--mantine-color-dimmed)", fontSize: "0.875rem" }}>
-            {t("palette.nothing")}
+    <Modal.Root opened onClose={props.onClose} padding={0} size="lg" centered={false} yOffset="12vh">
+      <Modal.Overlay backgroundOpacity={0.45} />
+      <Modal.Content aria-label={t("palette.open")}>
+        <TextInput
+          data-autofocus
+          size="md"
+          variant="unstyled"
+          px="md"
+          leftSection={<IconSearch size={18} aria-hidden="true" />}
+          leftSectionWidth={50}
+          placeholder={t("palette.hint")}
+          aria-label={t("palette.open")}
+          value={text}
+          role="combobox"
+          aria-expanded="true"
+          aria-controls="palette-list"
+          aria-activedescendant={at >= 0 ? `palette-${at}` : undefined}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => {
+            setText(event.currentTarget.value);
+            setChosen(0);
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "ArrowDown") setChosen((at + 1) % Math.max(1, items.length));
+            else if (event.key === "ArrowUp") setChosen((at - 1 + items.length) % Math.max(1, items.length));
+            else if (event.key === "Enter") run(items[at]);
+            else return;
+            event.preventDefault();
+          }}
+        />
+        <div style={{ borderTop: "1px solid var(--line)", padding: 8, maxHeight: "52vh", overflowY: "auto" }}>
+          <div role="listbox" id="palette-list" aria-label={t("palette.results")}>
+            {items.map((item, index) => (
+              // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the keys
+              <div
+                key={item.id}
+                id={`palette-${index}`}
+                role="option"
+                aria-selected={index === at}
+                className="palette-item"
+                onMouseMove={() => setChosen(index)}
+                onClick={() => run(item)}
+              >
+                <item.icon size={17} aria-hidden="true" />
+                <span style={{ overflowWrap: "anywhere" }}>{item.title}</span>
+                <span className="kind">{item.kind}</span>
+              </div>
+            ))}
           </div>
-        )}
-      </div>
-      <div
-        style={{
-          display: "flex",
-          gap: 14,
-          padding: "8px 16px",
-          borderTop: "1px solid var(--line)",
-          fontSize: "0.75rem",
-          color: "var(--mantine-color-dimmed)",
-        }}
-      >
-        <span>
-          <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> {t("palette.move")}
-        </span>
-        <span>
-          <Kbd size="xs">Enter</Kbd> {t("palette.choose")}
-        </span>
-        <span>
-          <Kbd size="xs">Esc</Kbd> {t("palette.close")}
-        </span>
-      </div>
-    </Modal>
+          {items.length === 0 && (
+            <div style={{ padding: 16, color: "var(--mantine-color-dimmed)", fontSize: "0.875rem" }}>
+              {t("palette.nothing")}
+            </div>
+          )}
+        </div>
+        <div
+          style={{
+            display: "flex",
+            gap: 14,
+            padding: "8px 16px",
+            borderTop: "1px solid var(--line)",
+            fontSize: "0.75rem",
+            color: "var(--mantine-color-dimmed)",
+          }}
+        >
+          <span>
+            <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> {t("palette.move")}
+          </span>
+          <span>
+            <Kbd size="xs">Enter</Kbd> {t("palette.choose")}
+          </span>
+          <span>
+            <Kbd size="xs">Esc</Kbd> {t("palette.close")}
+          </span>
+        </div>
+      </Modal.Content>
+    </Modal.Root>
   );
 }

@@ -1,6 +1,6 @@
 // A table whose rows can be walked by keyboard, and whose order and pages are the server's.
 import { Pagination, Table, VisuallyHidden } from "@mantine/core";
-import { type KeyboardEvent, type ReactNode, useRef } from "react";
+import { type KeyboardEvent, type ReactNode, useEffect, useRef } from "react";
 import { useLanguage } from "../i18n";
 import { IconChevronDown } from "./icons";
 
@@ -29,6 +29,11 @@ export function DataTable<Row>(props: {
   total?: number;
 }) {
   const body = useRef<HTMLTableSectionElement>(null);
+  const isFilled = props.rows.length > 0;
+  // When the first rows stood there, for whoever measures.
+  useEffect(() => {
+    if (isFilled) performance.mark("afluente:rows");
+  }, [isFilled]);
   const walk = (event: KeyboardEvent) => {
     const delta = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
     if (!delta || (event.target as HTMLElement).closest("input, textarea, select")) return;

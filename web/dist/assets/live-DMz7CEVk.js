@@ -1,1 +1,0 @@
-import{o as e}from"./pieces-DfrCU_r_.js";import{at as t}from"./createReactComponent-Bjj7Y_us.js";var n=t();function r(){return(0,n.jsx)(e,{title:`LivePage`,children:`…`})}export{r as LivePage};

@@ -17,6 +17,7 @@
 )]
 
 mod arguments;
+mod client_produce;
 mod figures;
 mod limits;
 mod measure;
@@ -75,6 +76,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what it costs to check what producers send",
         options: validate::OPTIONS,
         run: validate::run,
+    },
+    Subcommand {
+        name: "client-produce",
+        about: "what it costs a client to produce, beside librdkafka, to a broker that runs already",
+        options: client_produce::OPTIONS,
+        run: client_produce::run,
     },
     Subcommand {
         name: "env",

@@ -54,7 +54,20 @@ impl Clock {
     /// somebody sets the wall clock back.
     #[must_use]
     pub fn wall_ms(&self) -> i64 {
-        i64::try_from(self.wall_ns() / 1_000_000).expect("the wall clock is within i64 ms")
+        let ms = match &self.0 {
+            // Asked for with every record that is sent: no division of 128 bits.
+            Kind::Real => match SystemTime::now().duration_since(UNIX_EPOCH) {
+                Ok(after) => i64::try_from(after.as_secs())
+                    .ok()
+                    .and_then(|s| s.checked_mul(1000)?.checked_add(after.subsec_millis().into())),
+                Err(before) => {
+                    i64::try_from(before.duration().as_millis()).ok().map(|before_ms| -before_ms)
+                }
+            },
+            #[cfg(feature = "sim")]
+            Kind::Sim(clock) => i64::try_from(clock.wall_ns() / 1_000_000).ok(),
+        };
+        ms.expect("the wall clock is within i64 ms")
     }
 
     /// Nanoseconds since the Unix epoch.

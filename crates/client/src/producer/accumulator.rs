@@ -10,12 +10,13 @@
 use super::batch::{Callback, OpenBatch, Ticket};
 use super::delivery::{Delivery, DeliveryResult, Outcome};
 use super::error::ProducerError;
-use super::partitioner::{Load, Unkeyed};
+use super::partitioner::{Load, Unkeyed, murmur2};
 use crate::error::Error;
 use afluente_env::clock::{Clock, Moment};
 use afluente_protocol::records::{BATCH_HEADER_BYTES, BatchBuilder, BatchOptions, NewRecord};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(crate) struct Limits {
 pub(crate) struct Accumulator {
     limits: Limits,
     clock: Clock,
-    topics: RwLock<HashMap<Box<str>, Arc<Topic>>>,
+    topics: RwLock<HashMap<Box<str>, Arc<Topic>, BuildHasherDefault<NameHasher>>>,
     /// What is left of `buffer.memory`; who waits is served in turn.
     memory: Semaphore,
     /// How many wait for memory, or for everything to be sent: while there are any, no batch waits
@@ -44,6 +45,27 @@ pub(crate) struct Accumulator {
     hurried: AtomicUsize,
     incomplete: Mutex<Incomplete>,
     pub(crate) inbox: Inbox,
+}
+
+/// Hashes names of topics, once for each record. The program chooses the names, so nobody can choose
+/// them for the sake of their hashes.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        // The multiplication moves what differs to the upper bits, which the table looks at first.
+        let hash = u64::from(murmur2(bytes).cast_unsigned());
+        self.0 = (self.0 ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_u8(&mut self, _: u8) {
+        // The end of a name: there is nothing behind it.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 /// A topic that records went to.

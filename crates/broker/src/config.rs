@@ -9,6 +9,7 @@ pub mod keys;
 pub mod listeners;
 pub mod properties;
 pub mod render;
+pub(crate) mod resource_keys;
 pub mod settings;
 pub mod value;
 

@@ -222,7 +222,7 @@ impl Metadata {
         let records = {
             let image = self.image.read();
             let topic = image.topic_by_id(*id).ok_or_else(|| {
-                (ErrorCode::UnknownTopicId, ErrorCode::UnknownTopicId.message().to_owned())
+                (ErrorCode::UnknownTopicId, ErrorCode::UnknownTopicId.wire_message().to_owned())
             })?;
             controller::delete_topics([topic])
         };

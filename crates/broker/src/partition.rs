@@ -53,11 +53,17 @@ impl Partition {
     pub fn first_epoch(&self) -> Option<LeaderEpoch> {
         // Every epoch ends where the next begins: the first one that ends after the log's start
         // is that of the first record.
-        (0..=self.leader_epoch().0).map(LeaderEpoch).find(|epoch| {
-            self.log
-                .offset_for_leader_epoch(*epoch)
-                .is_some_and(|(found, end)| found == *epoch && end > self.log.start_offset())
-        })
+        (0..=self.leader_epoch().0)
+            .map(LeaderEpoch)
+            .find(|epoch| {
+                self.log
+                    .offset_for_leader_epoch(*epoch)
+                    .is_some_and(|(found, end)| found == *epoch && end > self.log.start_offset())
+            })
+            // Of an empty log: that of the record to come.
+            .or_else(|| {
+                (self.log.high_watermark() == self.log.start_offset()).then(|| self.leader_epoch())
+            })
     }
 
     /// Those who wait for it.

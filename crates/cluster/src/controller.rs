@@ -7,7 +7,7 @@ mod configs;
 mod partitions;
 mod topics;
 
-pub use configs::{ConfigChange, ConfigOperation, alter_configs};
+pub use configs::{ConfigChange, ConfigOperation, alter_configs, check_lists};
 pub use partitions::create_partitions;
 pub use topics::{NewTopic, create_topics, delete_topics};
 
@@ -43,8 +43,8 @@ pub trait TopicConfigRules {
     /// Checks everything that is set for a topic, together.
     ///
     /// # Errors
-    /// What is wrong, naming key and value.
-    fn validate(&self, values: &std::collections::BTreeMap<String, String>) -> Result<(), String>;
+    /// What is wrong, naming key and value; mostly `INVALID_CONFIG`.
+    fn validate(&self, values: &std::collections::BTreeMap<String, String>) -> Result<(), Refusal>;
     /// The value that a list-typed key has unless it is set, for appending to it; `None` if the
     /// key is not a list.
     fn list_default(&self, key: &str) -> Option<String>;
@@ -76,7 +76,8 @@ fn place(
     if wanted > registered {
         return refuse(format!(
             "The target replication factor of {replication_factor} cannot be reached because only \
-             {registered} broker(s) are registered."
+             {registered} broker(s) are registered or some brokers have all their log \
+             directories cordoned."
         ));
     }
     if usable.is_empty() {

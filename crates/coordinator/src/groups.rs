@@ -353,6 +353,10 @@ impl GroupShard {
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         consumer::validate(request, origin.api_version)?;
         let group_id = &request.group_id;
+        let is_leaving = matches!(request.member_epoch, LEAVE_EPOCH | LEAVE_STATIC_EPOCH);
+        if is_leaving && !self.groups.contains_key(group_id) {
+            return Err(group_not_found(group_id));
+        }
         self.become_consumer(group_id, request.member_epoch == 0, origin, topics, effects)?;
         let (group, mut step) = self
             .consumer(group_id, origin.now_ms, topics, effects)

@@ -44,6 +44,23 @@ macro_rules! error_codes {
                 }
             }
 
+            /// The sentence that Apache Kafka itself sends where a response has room for one and
+            /// nothing more precise is known; tools show it and tests compare it. Ours otherwise.
+            pub fn wire_message(self) -> &'static str {
+                match self {
+                    Self::UnknownTopicOrPartition => {
+                        "This server does not host this topic-partition."
+                    }
+                    Self::UnknownTopicId => "This server does not host this topic ID.",
+                    Self::InvalidRequest => {
+                        "This most likely occurs because of a request being malformed by the client \
+                         library or the message was sent to an incompatible broker. See the broker \
+                         logs for more details."
+                    }
+                    other => other.message(),
+                }
+            }
+
             /// Whether the Java client tries the same request again by itself.
             pub fn is_retriable(self) -> bool {
                 match self {

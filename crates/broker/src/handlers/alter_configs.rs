@@ -12,7 +12,6 @@ use afluente_protocol::messages::alter_configs_request::AlterConfigsRequest;
 use afluente_protocol::messages::alter_configs_response::{
     AlterConfigsResourceResponse, AlterConfigsResponse,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) async fn handle(
@@ -21,7 +20,8 @@ pub(crate) async fn handle(
     request: AlterConfigsRequest,
 ) -> Result<AlterConfigsResponse, CloseReason> {
     let manner = Manner { replace_all: true, validate_only: request.validate_only };
-    let mut seen = BTreeSet::new();
+    let named = request.resources.iter().map(|one| (one.resource_type, &*one.resource_name));
+    let repeated = alter_resource::repeated(named);
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let of = ConfigResource { kind: resource.resource_type, name: resource.resource_name };
@@ -34,9 +34,10 @@ pub(crate) async fn handle(
                 value: config.value,
             })
             .collect();
-        let result = match alter_resource::is_repeated(&mut seen, of.kind, &of.name) {
-            Ok(()) => alter_resource::alter(broker, &of, &changes, manner).await,
-            Err(refusal) => Err(refusal),
+        let result = if repeated.contains(&(of.kind, of.name.clone())) {
+            Err(alter_resource::refuse_repeated())
+        } else {
+            alter_resource::alter(broker, &of, &changes, manner).await
         };
         let (code, message) = result.err().unzip();
         responses.push(AlterConfigsResourceResponse {

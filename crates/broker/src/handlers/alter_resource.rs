@@ -1,7 +1,8 @@
 //! What AlterConfigs and IncrementalAlterConfigs share: one resource with its changes.
 
 use crate::broker::Broker;
-use afluente_cluster::controller::{ConfigChange, Refusal};
+use crate::metadata::TopicRules;
+use afluente_cluster::controller::{self, ConfigChange, Refusal};
 use afluente_cluster::image::ConfigResource;
 use afluente_protocol::error_code::ErrorCode;
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ pub(super) async fn alter(
             afluente_cluster::topic_name::validate(name)
                 .map_err(|why| (ErrorCode::InvalidTopicException, why))?;
             if broker.metadata.image().topic(name).is_none() {
+                controller::check_lists(changes, &TopicRules(&broker.config))?;
                 let message = format!("The topic '{name}' does not exist.");
                 return Err((ErrorCode::UnknownTopicOrPartition, message));
             }
@@ -36,8 +38,10 @@ pub(super) async fn alter(
         ConfigResource::BROKER
             if !name.is_empty() && name.parse() != Ok(broker.settings.node.id) =>
         {
-            let message = format!("No broker with id {name} found.");
-            return Err((ErrorCode::BrokerIdNotRegistered, message));
+            return invalid(format!(
+                "Unexpected broker id, expected {}, but received {name}",
+                broker.settings.node.id
+            ));
         }
         ConfigResource::CLIENT_METRICS | ConfigResource::GROUP if name.is_empty() => {
             return invalid("Default resource name is not allowed.".to_owned());
@@ -50,15 +54,14 @@ pub(super) async fn alter(
         .await
 }
 
-/// Whether a resource is named before in the same request: each may be named once.
-pub(super) fn is_repeated(
-    seen: &mut BTreeSet<(i8, String)>,
-    kind: i8,
-    name: &str,
-) -> Result<(), Refusal> {
-    if seen.insert((kind, name.to_owned())) {
-        return Ok(());
-    }
-    let message = format!("Each resource must appear at most once: {name}");
-    Err((ErrorCode::InvalidRequest, message))
+/// The resources that a request names more than once: none of them is changed.
+pub(super) fn repeated<'a>(named: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, String)> {
+    let mut once = BTreeSet::new();
+    let again = named.filter(|one| !once.insert(*one));
+    again.map(|(kind, name)| (kind, name.to_owned())).collect()
+}
+
+/// What a repeated resource is answered.
+pub(super) fn refuse_repeated() -> Refusal {
+    (ErrorCode::InvalidRequest, "Each resource must appear at most once.".to_owned())
 }

@@ -37,7 +37,8 @@ pub(crate) async fn handle(
             CreatePartitionsTopicResult {
                 name: topic.name,
                 error_code: code.unwrap_or(ErrorCode::None).code(),
-                error_message: message,
+                // Apache Kafka says nothing more of a topic that is not there.
+                error_message: message.filter(|_| code != Some(ErrorCode::UnknownTopicOrPartition)),
             }
         })
         .collect();

@@ -51,6 +51,7 @@ fn accepted(broker: &Broker, topic: &CreatableTopic, new: &NewTopic) -> Creatabl
         topic_id: new.id,
         num_partitions: new.partition_count,
         replication_factor: new.replication_factor,
+        error_message: None,
         configs: Some(configs.collect()),
         ..Default::default()
     }
@@ -69,7 +70,7 @@ fn refused(topic: &CreatableTopic, (code, message): Refusal) -> CreatableTopicRe
         error_message: Some(message),
         num_partitions: -1,
         replication_factor: -1,
-        configs: None,
+        configs: Some(Vec::new()),
         ..Default::default()
     }
 }

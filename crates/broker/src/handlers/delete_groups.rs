@@ -9,6 +9,7 @@ use afluente_protocol::messages::delete_groups_request::DeleteGroupsRequest;
 use afluente_protocol::messages::delete_groups_response::{
     DeletableGroupResult, DeleteGroupsResponse,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) async fn handle(
@@ -17,7 +18,9 @@ pub(crate) async fn handle(
     request: DeleteGroupsRequest,
 ) -> Result<DeleteGroupsResponse, CloseReason> {
     let mut results = Vec::with_capacity(request.groups_names.len());
-    for group_id in request.groups_names {
+    let mut seen = BTreeSet::new();
+    // One that is named twice is answered once.
+    for group_id in request.groups_names.into_iter().filter(|id| seen.insert(id.clone())) {
         let code = delete(broker, &group_id).await.err().unwrap_or(ErrorCode::None);
         results.push(DeletableGroupResult {
             group_id,

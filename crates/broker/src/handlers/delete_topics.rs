@@ -54,7 +54,7 @@ async fn delete(
     let name = asked.name.as_deref().unwrap_or("");
     let topic = match broker.topics.resolve(name, &asked.topic_id) {
         Ok(topic) => topic,
-        Err(code) => return refused(code, code.message()),
+        Err(code) => return refused(code, code.wire_message()),
     };
     match broker.metadata.delete_topic(broker, &topic.id).await {
         Ok(()) => {

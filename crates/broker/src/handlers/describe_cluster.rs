@@ -29,7 +29,8 @@ pub(crate) async fn handle(
     match request.endpoint_type {
         BROKERS => {}
         CONTROLLERS => {
-            let message = "The given endpoint type is not supported by this listener.";
+            let message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint \
+                           of type CONTROLLER";
             return Ok(refused(ErrorCode::MismatchedEndpointType, message));
         }
         other => {

@@ -6,6 +6,7 @@
 use super::topic_configs::{self, source};
 use crate::broker::Broker;
 use crate::config::key::{self, Key, Update};
+use crate::config::resource_keys::{self, ResourceKey};
 use crate::config::{Source, keys};
 use crate::dispatch::{CloseReason, RequestContext};
 use afluente_cluster::image::ConfigResource;
@@ -22,12 +23,6 @@ use std::sync::Arc;
 
 /// From this version on, answers say what kind the values are.
 const KIND_SINCE: i16 = 3;
-
-/// Keys of a group, with their defaults in the broker's configuration.
-const GROUP_KEYS: [(&str, &str); 2] = [
-    ("consumer.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"),
-    ("consumer.session.timeout.ms", "group.consumer.session.timeout.ms"),
-];
 
 /// The kind of a value, by the numbers of the protocol.
 mod kind {
@@ -92,6 +87,9 @@ fn describe(
         ConfigResource::BROKER if name.parse() == Ok(broker.settings.node.id) => {
             Ok(this_broker(broker))
         }
+        ConfigResource::BROKER if name.parse::<i32>().is_err() => {
+            invalid(format!("Broker id must be an integer, but it is: {name}"))
+        }
         ConfigResource::BROKER => invalid(format!(
             "Unexpected broker id, expected {} or empty string, but received {name}",
             broker.settings.node.id
@@ -99,11 +97,13 @@ fn describe(
         ConfigResource::CLIENT_METRICS | ConfigResource::GROUP if name.is_empty() => {
             invalid("Resource name must not be empty".to_owned())
         }
-        ConfigResource::CLIENT_METRICS => Ok(set_for(broker, resource, source::CLIENT_METRICS)),
-        ConfigResource::GROUP => Ok(describe_group(broker, resource)),
+        ConfigResource::CLIENT_METRICS => {
+            Ok(listed(broker, resource, resource_keys::CLIENT_METRICS, source::CLIENT_METRICS))
+        }
+        ConfigResource::GROUP => Ok(listed(broker, resource, resource_keys::GROUP, source::GROUP)),
         // Loggers: there are none that can be set.
         8 => Ok(Vec::new()),
-        other => invalid(format!("Unsupported resource type: {other}")),
+        _ => invalid(ErrorCode::InvalidRequest.wire_message().to_owned()),
     }
 }
 
@@ -116,7 +116,7 @@ fn describe_topic(
     let image = broker.metadata.image();
     if image.topic(name).is_none() {
         let code = ErrorCode::UnknownTopicOrPartition;
-        return Err((code, code.message().to_owned()));
+        return Err((code, code.wire_message().to_owned()));
     }
     let own = image.configs(&ConfigResource::topic(name)).cloned().unwrap_or_default();
     drop(image);
@@ -223,43 +223,52 @@ fn kind_of(key: &Key) -> i8 {
     }
 }
 
-fn set_for(
+/// Every key of a group or of a client metrics subscription: what was set, else its default.
+fn listed(
     broker: &Broker,
     resource: &DescribeConfigsResource,
+    keys: &[ResourceKey],
     from: i8,
 ) -> Vec<DescribeConfigsResourceResult> {
     let resource =
         ConfigResource { kind: resource.resource_type, name: resource.resource_name.clone() };
     let set = broker.metadata.image().configs(&resource).cloned().unwrap_or_default();
-    set.into_iter()
-        .map(|(name, value)| DescribeConfigsResourceResult {
-            synonyms: vec![synonym((name.clone(), value.clone(), from))],
-            name,
-            value: Some(value),
-            config_source: from,
-            config_type: kind::STRING,
-            ..Default::default()
-        })
-        .collect()
+    keys.iter().map(|key| listed_one(broker, key, set.get(key.name), from)).collect()
 }
 
-fn describe_group(
+fn listed_one(
     broker: &Broker,
-    resource: &DescribeConfigsResource,
-) -> Vec<DescribeConfigsResourceResult> {
-    let mut configs = set_for(broker, resource, source::GROUP);
-    for (name, of_broker) in GROUP_KEYS {
-        if configs.iter().all(|config| config.name != name) {
-            let value = broker.config.int(of_broker).to_string();
-            configs.push(DescribeConfigsResourceResult {
-                name: name.to_owned(),
-                synonyms: vec![synonym((name.to_owned(), value.clone(), source::DEFAULT))],
-                value: Some(value),
-                config_source: source::DEFAULT,
-                config_type: kind::INT,
-                ..Default::default()
-            });
+    key: &ResourceKey,
+    own: Option<&String>,
+    from: i8,
+) -> DescribeConfigsResourceResult {
+    let mut synonyms = Vec::new();
+    if let Some(own) = own {
+        synonyms.push((key.name.to_owned(), own.clone(), from));
+    }
+    match key.default {
+        Some(default) => synonyms.push((key.name.to_owned(), default.to_owned(), source::DEFAULT)),
+        None => {
+            let of_broker = format!("group.{}", key.name);
+            let given = broker.config.get(&of_broker);
+            if given.source != Source::Default {
+                synonyms.push((of_broker.clone(), given.value.to_string(), source::FILE));
+            }
+            if let Some(default) = keys::find(&of_broker).and_then(|key| key.default) {
+                synonyms.push((of_broker, default.to_owned(), source::DEFAULT));
+            }
         }
     }
-    configs
+    let (value, config_source) = match synonyms.first() {
+        Some((_, value, source)) => (value.clone(), *source),
+        None => (String::new(), source::DEFAULT),
+    };
+    DescribeConfigsResourceResult {
+        name: key.name.to_owned(),
+        value: Some(value),
+        config_source,
+        synonyms: synonyms.into_iter().map(synonym).collect(),
+        config_type: key.kind_code(),
+        ..Default::default()
+    }
 }

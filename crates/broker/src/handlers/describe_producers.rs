@@ -17,7 +17,16 @@ pub(crate) async fn handle(
     request: DescribeProducersRequest,
 ) -> Result<DescribeProducersResponse, CloseReason> {
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partition_indexes.iter().map(|i| describe(broker, &topic.name, *i));
+        let misnamed = afluente_cluster::topic_name::validate(&topic.name).err();
+        let partitions = topic.partition_indexes.iter().map(|i| match &misnamed {
+            Some(why) => PartitionResponse {
+                partition_index: *i,
+                error_code: ErrorCode::InvalidTopicException.code(),
+                error_message: Some(why.clone()),
+                ..Default::default()
+            },
+            None => describe(broker, &topic.name, *i),
+        });
         TopicResponse { partitions: partitions.collect(), name: topic.name }
     });
     Ok(DescribeProducersResponse { topics: topics.collect(), ..Default::default() })
@@ -28,7 +37,12 @@ fn describe(broker: &Broker, topic: &str, index: i32) -> PartitionResponse {
         return PartitionResponse {
             partition_index: index,
             error_code: ErrorCode::UnknownTopicOrPartition.code(),
-            error_message: Some(ErrorCode::UnknownTopicOrPartition.message().to_owned()),
+            // Apache Kafka says nothing of a partition that the topic does not have.
+            error_message: broker
+                .topics
+                .by_name(topic)
+                .is_none()
+                .then(|| ErrorCode::UnknownTopicOrPartition.wire_message().to_owned()),
             ..Default::default()
         };
     };

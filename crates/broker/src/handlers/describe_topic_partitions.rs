@@ -22,7 +22,14 @@ pub(crate) async fn handle(
 ) -> Result<DescribeTopicPartitionsResponse, CloseReason> {
     let max = broker.config.int("max.request.partition.size.limit").max(1);
     let limit = request.response_partition_limit.clamp(1, max);
-    let mut names: BTreeSet<String> = match request.topics.is_empty() {
+    let is_for_all = request.topics.is_empty();
+    if let Some(cursor) = &request.cursor
+        && (cursor.partition_index < 0
+            || !(is_for_all || request.topics.iter().any(|topic| topic.name == cursor.topic_name)))
+    {
+        return Ok(refuse_all(request));
+    }
+    let mut names: BTreeSet<String> = match is_for_all {
         true => broker.topics.all().iter().map(|topic| topic.name.to_string()).collect(),
         false => request.topics.into_iter().map(|topic| topic.name).collect(),
     };
@@ -44,7 +51,7 @@ pub(crate) async fn handle(
             response.topics.push(DescribeTopicPartitionsResponseTopic {
                 error_code: ErrorCode::UnknownTopicOrPartition.code(),
                 name: Some(name),
-                topic_authorized_operations: operations::NOT_ASKED,
+                topic_authorized_operations: operations::TOPIC,
                 ..Default::default()
             });
             continue;
@@ -61,6 +68,17 @@ pub(crate) async fn handle(
         first = 0;
     }
     Ok(response)
+}
+
+/// The cursor points to no partition of the topics that are asked for.
+fn refuse_all(request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+    let topics = request.topics.into_iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name),
+        topic_authorized_operations: operations::NOT_ASKED,
+        ..Default::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() }
 }
 
 fn describe(

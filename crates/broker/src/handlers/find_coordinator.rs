@@ -19,6 +19,7 @@ const BATCHED_SINCE: i16 = 4;
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -54,6 +55,13 @@ async fn find(
     let topic = match key_type {
         GROUP => groups::TOPIC,
         TRANSACTION => transactions::TOPIC,
+        SHARE if context.version >= BATCHED_SINCE => {
+            let message = Some(String::new());
+            return Coordinator {
+                error_message: message,
+                ..refused(key, ErrorCode::InvalidRequest)
+            };
+        }
         _ => return refused(key, ErrorCode::InvalidRequest),
     };
     if broker.topics.by_name(topic).is_none()
@@ -68,7 +76,11 @@ async fn find(
         node_id: broker.settings.node.id,
         host,
         port: i32::from(port),
-        error_message: Some("NONE".to_owned()),
+        // Two texts for the same thing, as Apache Kafka has them.
+        error_message: Some(match context.version >= BATCHED_SINCE {
+            true => String::new(),
+            false => "NONE".to_owned(),
+        }),
         ..Default::default()
     }
 }
@@ -79,7 +91,7 @@ fn refused(key: String, code: ErrorCode) -> Coordinator {
         node_id: -1,
         port: -1,
         error_code: code.code(),
-        error_message: Some(code.message().to_owned()),
+        error_message: Some(code.wire_message().to_owned()),
         ..Default::default()
     }
 }

@@ -15,8 +15,10 @@ use afluente_protocol::messages::incremental_alter_configs_request::{
 use afluente_protocol::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The operation that needs no value.
+const DELETE: i8 = 1;
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -24,13 +26,15 @@ pub(crate) async fn handle(
     request: IncrementalAlterConfigsRequest,
 ) -> Result<IncrementalAlterConfigsResponse, CloseReason> {
     let manner = Manner { replace_all: false, validate_only: request.validate_only };
-    let mut seen = BTreeSet::new();
+    let named = request.resources.iter().map(|one| (one.resource_type, &*one.resource_name));
+    let repeated = alter_resource::repeated(named);
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, resource.resource_name.clone());
-        let result = match alter_resource::is_repeated(&mut seen, kind, &name) {
-            Ok(()) => alter(broker, resource, manner).await,
-            Err(refusal) => Err(refusal),
+        let result = if repeated.contains(&(kind, name.clone())) {
+            Err(alter_resource::refuse_repeated())
+        } else {
+            alter(broker, resource, manner).await
         };
         let (code, message) = result.err().unzip();
         responses.push(AlterConfigsResourceResponse {
@@ -48,6 +52,16 @@ async fn alter(
     resource: AlterConfigsResource,
     manner: Manner,
 ) -> Result<(), Refusal> {
+    let nulls: Vec<&str> = resource
+        .configs
+        .iter()
+        .filter(|config| config.value.is_none() && config.config_operation != DELETE)
+        .map(|config| config.name.as_str())
+        .collect();
+    if !nulls.is_empty() {
+        let message = format!("Null value not supported for : {}", nulls.join(","));
+        return Err((ErrorCode::InvalidRequest, message));
+    }
     let changes: Result<Vec<ConfigChange>, Refusal> = resource
         .configs
         .into_iter()

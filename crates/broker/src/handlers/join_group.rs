@@ -30,8 +30,10 @@ pub(crate) async fn handle(
         request.group_instance_id = None;
     }
     let mut response = join(broker, context, request).await;
-    if context.version < NULLABLE_PROTOCOL_SINCE && response.protocol_name.is_none() {
-        response.protocol_name = Some(String::new());
+    if context.version < NULLABLE_PROTOCOL_SINCE {
+        response.protocol_name.get_or_insert_default();
+    } else if response.error_code != ErrorCode::None.code() {
+        response.protocol_name = None;
     }
     Ok(response)
 }

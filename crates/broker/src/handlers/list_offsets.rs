@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 const READ_COMMITTED: i8 = 1;
 
-/// The timestamps that are not one, with the first version that knows each.
+/// The timestamps that are not one; see [`is_known`].
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
@@ -42,24 +42,32 @@ pub(crate) async fn handle(
     request: ListOffsetsRequest,
 ) -> Result<ListOffsetsResponse, CloseReason> {
     let is_committed = request.isolation_level == READ_COMMITTED;
-    let mut seen = BTreeSet::new();
+    let repeated = repeated(&request);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let known = broker.topics.resolve(&topic.name, &Uuid::ZERO);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
-            let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
+            let is_repeated = repeated.contains(&(topic.name.clone(), asked.partition_index));
+            if is_repeated
+                && partitions.iter().any(|told: &ListOffsetsPartitionResponse| {
+                    told.partition_index == asked.partition_index
+                })
+            {
+                continue;
+            }
+            let found = if is_repeated {
+                Err(ErrorCode::InvalidRequest)
+            } else if !is_known(asked.timestamp, context.version) {
+                Err(ErrorCode::UnsupportedVersion)
+            } else {
                 let partition = known.as_ref().map_err(|code| *code).and_then(|topic| {
                     topic.partition(asked.partition_index).ok_or(ErrorCode::UnknownTopicOrPartition)
                 });
                 match partition {
-                    Ok(partition) => {
-                        look_up(partition, &asked, is_committed, context.version).await
-                    }
+                    Ok(partition) => look_up(partition, &asked, is_committed).await,
                     Err(code) => Err(code),
                 }
-            } else {
-                Err(ErrorCode::InvalidRequest)
             };
             partitions.push(response(asked.partition_index, found, context.version));
         }
@@ -68,11 +76,32 @@ pub(crate) async fn handle(
     Ok(ListOffsetsResponse { topics, ..Default::default() })
 }
 
+/// The partitions that a request names more than once: each is answered once, with an error.
+fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
+    let mut once = BTreeSet::new();
+    let named = request.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index))
+    });
+    let again = named.filter(|one| !once.insert(*one));
+    again.map(|(topic, index)| (topic.to_owned(), index)).collect()
+}
+
+/// Whether a request of `version` may ask for this timestamp.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        LATEST | EARLIEST => true,
+        MAX_TIMESTAMP => version >= 7,
+        EARLIEST_LOCAL => version >= 8,
+        LATEST_TIERED => version >= 9,
+        EARLIEST_PENDING_UPLOAD => version >= 11,
+        timestamp => timestamp >= 0,
+    }
+}
+
 async fn look_up(
     partition: &Partition,
     asked: &ListOffsetsPartition,
     is_committed: bool,
-    version: i16,
 ) -> Result<Found, ErrorCode> {
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     let log = partition.log();
@@ -84,17 +113,10 @@ async fn look_up(
     };
     match asked.timestamp {
         LATEST => Ok(at(readable_end, Some(partition.leader_epoch()))),
-        EARLIEST => Ok(at(log.start_offset(), partition.first_epoch())),
-        EARLIEST_LOCAL if version >= 8 => Ok(at(log.start_offset(), partition.first_epoch())),
-        LATEST_TIERED if version >= 9 => Ok(NOTHING),
-        EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(NOTHING),
-        MAX_TIMESTAMP if version >= 7 => {
-            by_time(partition, TimestampQuery::Max, readable_end).await
-        }
-        timestamp if timestamp >= 0 => {
-            by_time(partition, TimestampQuery::At(timestamp), readable_end).await
-        }
-        _ => Err(ErrorCode::UnsupportedVersion),
+        EARLIEST | EARLIEST_LOCAL => Ok(at(log.start_offset(), partition.first_epoch())),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(NOTHING),
+        MAX_TIMESTAMP => by_time(partition, TimestampQuery::Max, readable_end).await,
+        timestamp => by_time(partition, TimestampQuery::At(timestamp), readable_end).await,
     }
 }
 

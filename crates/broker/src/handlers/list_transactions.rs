@@ -22,14 +22,16 @@ pub(crate) async fn handle(
         request.state_filters.into_iter().partition(|name| State::is_name(name));
     let mut response =
         ListTransactionsResponse { unknown_state_filters: unknown, ..Default::default() };
+    let pattern = request.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
+    let Ok(pattern) = pattern.as_deref().map(IdPattern::new).transpose() else {
+        return Ok(ListTransactionsResponse {
+            error_code: ErrorCode::InvalidRegularExpression.code(),
+            ..Default::default()
+        });
+    };
     if known.is_empty() && !response.unknown_state_filters.is_empty() {
         return Ok(response);
     }
-    let pattern = request.transactional_id_pattern.filter(|pattern| !pattern.is_empty());
-    let Ok(pattern) = pattern.as_deref().map(IdPattern::new).transpose() else {
-        response.error_code = ErrorCode::InvalidRegularExpression.code();
-        return Ok(response);
-    };
     let filter = ListFilter {
         states: &known,
         producer_ids: &request.producer_id_filters,

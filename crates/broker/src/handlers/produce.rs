@@ -6,6 +6,7 @@
 //! `acks=1` and `acks=all` are the same here: one replica is all there are. Not done:
 //! authorization.
 
+mod first_batch;
 mod transaction;
 
 use crate::broker::Broker;
@@ -22,7 +23,7 @@ use afluente_protocol::messages::produce_response::{
 };
 use afluente_protocol::reader::Reader;
 use afluente_storage::producer_state::VerificationGuard;
-use afluente_storage::validate::RecordFault;
+use afluente_storage::validate::{InvalidBatch, RecordFault};
 use afluente_storage::{AppendError, AppendOptions, Appended};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -72,8 +73,13 @@ pub(crate) async fn handle(
     };
     let mut response = ProduceResponse::default();
     response.responses.reserve_exact(request.topic_data.len());
+    let is_refused =
+        first_batch::check(&request.topic_data, produce.transactional_id.as_deref()).err();
     for topic in request.topic_data {
-        response.responses.push(produce.topic(topic).await);
+        response.responses.push(match &is_refused {
+            Some((code, message)) => refused_topic(topic, *code, message.as_deref()),
+            None => produce.topic(topic).await,
+        });
     }
     if request.acks == 0 {
         return match first_error(&response) {
@@ -145,7 +151,11 @@ impl Produce<'_> {
         );
         let guard = match enlisted.await {
             Ok(guard) => guard,
-            Err(code) => return refused(index, code, None),
+            Err(code) => {
+                let message = (code == ErrorCode::InvalidTxnState)
+                    .then(|| "Partition was not added to the transaction".to_owned());
+                return refused(index, code, message);
+            }
         };
         let size = records.len() as u64;
         let metrics = &self.broker.metrics;
@@ -163,6 +173,7 @@ impl Produce<'_> {
                 );
                 PartitionProduceResponse {
                     record_errors: faults(&error),
+                    log_start_offset: told_start(&error, partition),
                     ..refused(index, error.code(), told(&error))
                 }
             }
@@ -211,6 +222,21 @@ fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
     }
 }
 
+fn refused_topic(
+    topic: TopicProduceData,
+    code: ErrorCode,
+    message: Option<&str>,
+) -> TopicProduceResponse {
+    let partitions = topic.partition_data.iter();
+    TopicProduceResponse {
+        partition_responses: partitions
+            .map(|part| refused(part.index, code, message.map(str::to_owned)))
+            .collect(),
+        name: topic.name,
+        topic_id: topic.topic_id,
+    }
+}
+
 fn refused(index: i32, code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
     PartitionProduceResponse {
         index,
@@ -223,9 +249,33 @@ fn refused(index: i32, code: ErrorCode, message: Option<String>) -> PartitionPro
     }
 }
 
-/// What a producer is told in words: what is wrong with its records.
+/// Where the log begins, or -1 where Apache Kafka does not say it: it refuses what is not exactly
+/// one batch before it has looked at the log, and says nothing of the log where the batch is too
+/// large or damaged and when the disk fails.
+fn told_start(error: &AppendError, partition: &Partition) -> i64 {
+    if let AppendError::Invalid(InvalidBatch::Empty | InvalidBatch::NotAlone { .. }) = error {
+        return -1;
+    }
+    match error.code() {
+        ErrorCode::MessageTooLarge
+        | ErrorCode::RecordListTooLarge
+        | ErrorCode::CorruptMessage
+        | ErrorCode::KafkaStorageError => -1,
+        _ => partition.log().start_offset().0,
+    }
+}
+
+/// What a producer is told in words: what is wrong with its records. Kafka has no words for a batch
+/// whose header alone is wrong.
 fn told(error: &AppendError) -> Option<String> {
-    matches!(error, AppendError::Invalid(_)).then(|| error.to_string())
+    match error {
+        AppendError::Invalid(
+            InvalidBatch::Control | InvalidBatch::Counts { .. } | InvalidBatch::Sequence { .. },
+        ) => None,
+        AppendError::Invalid(InvalidBatch::Unreadable(_)) => None,
+        AppendError::Invalid(_) => Some(error.to_string()),
+        _ => None,
+    }
 }
 
 /// Which records of the batch are at fault, where it is single ones (KIP-467).

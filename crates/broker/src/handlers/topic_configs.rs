@@ -1,6 +1,7 @@
 //! The configuration of a topic as clients see it: every key, its value, and where that comes from.
 
 use crate::broker::Broker;
+use crate::config::keys;
 use afluente_storage::log_config::{Kind, LOG_CONFIG_KEYS, LogConfigKey};
 use std::collections::BTreeMap;
 
@@ -53,9 +54,17 @@ fn one(broker: &Broker, key: &'static LogConfigKey, own: &BTreeMap<String, Strin
             synonyms.push((synonym.name.to_owned(), value, source::of(by)));
         }
     }
-    let default_name = key.synonyms.first().map_or(key.name, |synonym| synonym.name);
-    synonyms.push((default_name.to_owned(), key.default(), source::DEFAULT));
-    let (_, value, source) = synonyms[0].clone();
+    let (value, source) = match synonyms.first() {
+        Some((_, value, source)) => (value.clone(), *source),
+        None => (key.default(), source::DEFAULT),
+    };
+    // Kafka shows the default of the key that it looks up first, if that one has any: the default of
+    // `retention.ms` is that of `log.retention.hours`, and is not shown.
+    if let Some(first) = key.synonyms.first()
+        && keys::find(first.name).is_none_or(|of_broker| of_broker.default.is_some())
+    {
+        synonyms.push((first.name.to_owned(), key.default(), source::DEFAULT));
+    }
     TopicConfig { name: key.name, value, source, synonyms, kind: kind(key.kind), doc: key.doc() }
 }
 

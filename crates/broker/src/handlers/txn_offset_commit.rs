@@ -122,6 +122,8 @@ fn understood(version: i16, code: ErrorCode) -> ErrorCode {
         {
             ErrorCode::CoordinatorLoadInProgress
         }
+        // Clients know that a fenced producer's epoch is invalid here, as in an answer to Produce.
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
         code => code,
     }
 }

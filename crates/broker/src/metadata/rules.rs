@@ -1,6 +1,7 @@
 //! What may be set for topics, brokers and groups.
 
 use crate::config::key::{self, Update};
+use crate::config::resource_keys::{self, ResourceKey};
 use crate::config::{Config, keys};
 use afluente_cluster::controller::{Refusal, TopicConfigRules};
 use afluente_cluster::image::ConfigResource;
@@ -12,11 +13,16 @@ use std::collections::BTreeMap;
 pub(crate) struct TopicRules<'a>(pub(crate) &'a Config);
 
 impl TopicConfigRules for TopicRules<'_> {
-    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), String> {
+    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        if values.get("remote.storage.enable").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
+            let message = "Tiered Storage functionality is disabled in the broker. Topic cannot be \
+                           configured with remote log storage.";
+            return Err((ErrorCode::InvalidConfig, message.to_owned()));
+        }
         let own = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         LogConfig::resolve(|name| self.0.given_text(name), own)
             .map(|_| ())
-            .map_err(|error| error.to_string())
+            .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))
     }
 
     fn list_default(&self, key: &str) -> Option<String> {
@@ -25,19 +31,26 @@ impl TopicConfigRules for TopicRules<'_> {
     }
 }
 
-/// The rules for the values of client metrics subscriptions and of groups: names only.
-struct Named(&'static [&'static str]);
+/// The rules for client metrics subscriptions and for groups: a table of keys, and what is said of
+/// a key that is not in it.
+struct Listed {
+    keys: &'static [ResourceKey],
+    unknown: (ErrorCode, &'static str),
+}
 
-impl TopicConfigRules for Named {
-    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), String> {
-        match values.keys().find(|name| !self.0.contains(&name.as_str())) {
-            Some(name) => Err(format!("Unknown config name: {name}")),
-            None => Ok(()),
-        }
+impl TopicConfigRules for Listed {
+    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        values.iter().try_for_each(|(name, value)| {
+            let Some(key) = self.keys.iter().find(|key| key.name == name) else {
+                return Err((self.unknown.0, format!("{}: {name}", self.unknown.1)));
+            };
+            key.check(value)
+        })
     }
 
     fn list_default(&self, key: &str) -> Option<String> {
-        matches!(key, "metrics" | "match").then(String::new)
+        let key = self.keys.iter().find(|row| row.name == key)?;
+        matches!(key.kind, resource_keys::Kind::List).then(String::new)
     }
 }
 
@@ -45,17 +58,18 @@ impl TopicConfigRules for Named {
 struct BrokerRules<'a>(&'a Config);
 
 impl TopicConfigRules for BrokerRules<'_> {
-    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), String> {
+    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
         values.iter().try_for_each(|(name, value)| {
             // Kafka takes keys that it does not know: plug-ins have their own.
             let Some(key) = keys::find(name) else { return Ok(()) };
             if key.update == Update::ReadOnly {
-                return Err(format!(
-                    "Cannot update these configs dynamically: [{name}]: they are read at the start"
-                ));
+                let message = format!("Cannot update these configs dynamically: [{name}]");
+                return Err((ErrorCode::InvalidRequest, message));
             }
-            let invalid =
-                |why: String| format!("Invalid value {value} for configuration {name}: {why}");
+            let invalid = |why: String| {
+                let message = format!("Invalid value {value} for configuration {name}: {why}");
+                (ErrorCode::InvalidRequest, message)
+            };
             key.parse(value).map(|_| ()).map_err(invalid)
         })
     }
@@ -77,21 +91,16 @@ pub(super) fn for_resource(
     match kind {
         ConfigResource::TOPIC => Ok(Box::new(TopicRules(config))),
         ConfigResource::BROKER => Ok(Box::new(BrokerRules(config))),
-        ConfigResource::CLIENT_METRICS => Ok(Box::new(Named(&["interval.ms", "match", "metrics"]))),
-        ConfigResource::GROUP => Ok(Box::new(Named(&[
-            "consumer.heartbeat.interval.ms",
-            "consumer.session.timeout.ms",
-            "share.auto.offset.reset",
-            "share.heartbeat.interval.ms",
-            "share.isolation.level",
-            "share.record.lock.duration.ms",
-            "share.session.timeout.ms",
-            "streams.heartbeat.interval.ms",
-            "streams.num.standby.replicas",
-            "streams.session.timeout.ms",
-        ]))),
+        ConfigResource::CLIENT_METRICS => Ok(Box::new(Listed {
+            keys: resource_keys::CLIENT_METRICS,
+            unknown: (ErrorCode::InvalidRequest, "Unknown client metrics configuration"),
+        })),
+        ConfigResource::GROUP => Ok(Box::new(Listed {
+            keys: resource_keys::GROUP,
+            unknown: (ErrorCode::InvalidConfig, "Unknown group config name"),
+        })),
         _ => {
-            let message = format!("Unexpected resource type {kind}");
+            let message = format!("Unknown resource type {kind}");
             Err((ErrorCode::InvalidRequest, message))
         }
     }

@@ -1,6 +1,8 @@
 //! The binary as its users start it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod differential;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -62,13 +62,13 @@ pub fn alter_configs(
     let mut seen: Vec<&str> = Vec::new();
     for change in changes {
         if seen.contains(&change.name.as_str()) {
-            let message = format!("Error due to duplicate config keys: {}", change.name);
-            return Err((ErrorCode::InvalidRequest, message));
+            let message = "Error due to duplicate config keys";
+            return Err((ErrorCode::InvalidRequest, message.to_owned()));
         }
         seen.push(&change.name);
         apply(&mut after, change, rules)?;
     }
-    rules.validate(&after).map_err(|why| (ErrorCode::InvalidConfig, why))?;
+    rules.validate(&after)?;
 
     let removed = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name, None));
     let set = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
@@ -84,6 +84,28 @@ pub fn alter_configs(
             })
         })
         .collect())
+}
+
+/// Whether what is to be appended to or taken out of is a list.
+///
+/// # Errors
+/// `INVALID_CONFIG` with the first key that is not.
+pub fn check_lists(changes: &[ConfigChange], rules: &dyn TopicConfigRules) -> Result<(), Refusal> {
+    let of_lists = |change: &&ConfigChange| {
+        matches!(change.operation, ConfigOperation::Append | ConfigOperation::Subtract)
+    };
+    changes.iter().filter(of_lists).try_for_each(|change| list_default(change, rules).map(drop))
+}
+
+fn list_default(change: &ConfigChange, rules: &dyn TopicConfigRules) -> Result<String, Refusal> {
+    rules.list_default(&change.name).ok_or_else(|| {
+        let message = format!(
+            "Can't {} to key {} because its type is not LIST.",
+            if change.operation == ConfigOperation::Append { "APPEND" } else { "SUBTRACT" },
+            change.name
+        );
+        (ErrorCode::InvalidConfig, message)
+    })
 }
 
 fn apply(
@@ -104,13 +126,7 @@ fn apply(
         values.insert(name.clone(), value.clone());
         return Ok(());
     }
-    let Some(default) = rules.list_default(name) else {
-        let message = format!(
-            "Can't {} to key {name} because its type is not LIST.",
-            if change.operation == ConfigOperation::Append { "APPEND" } else { "SUBTRACT" }
-        );
-        return Err((ErrorCode::InvalidConfig, message));
-    };
+    let default = list_default(change, rules)?;
     let present = values.get(name).cloned().unwrap_or(default);
     let mut items: Vec<&str> = present.split(',').filter(|item| !item.is_empty()).collect();
     for item in value.split(',') {

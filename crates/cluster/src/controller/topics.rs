@@ -109,7 +109,7 @@ fn validate_configs(
         .iter()
         .filter_map(|config| Some((config.name.clone(), config.value.clone()?)))
         .collect();
-    rules.validate(&configs).map_err(|why| (ErrorCode::InvalidConfig, why))?;
+    rules.validate(&configs)?;
     Ok(configs)
 }
 

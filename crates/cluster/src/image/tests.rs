@@ -3,7 +3,7 @@
 
 use super::{Change, ConfigResource, MetadataImage};
 use crate::controller::{
-    ConfigChange, ConfigOperation, TopicConfigRules, TopicDefaults, alter_configs,
+    ConfigChange, ConfigOperation, Refusal, TopicConfigRules, TopicDefaults, alter_configs,
     create_partitions, create_topics, delete_topics,
 };
 use afluente_protocol::error_code::ErrorCode;
@@ -22,9 +22,11 @@ use std::collections::BTreeMap;
 struct Rules;
 
 impl TopicConfigRules for Rules {
-    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), String> {
+    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
         match values.keys().find(|key| key.starts_with("bad")) {
-            Some(key) => Err(format!("Unknown topic config name: {key}")),
+            Some(key) => {
+                Err((ErrorCode::InvalidConfig, format!("Unknown topic config name: {key}")))
+            }
             None => Ok(()),
         }
     }

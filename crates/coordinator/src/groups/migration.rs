@@ -64,7 +64,10 @@ impl GroupShard {
                 let message = format!("Group {group_id} is not a consumer group.");
                 return Err((ErrorCode::GroupIdNotFound, message));
             }
-            None if !is_joining => return Err(group_not_found(group_id)),
+            None if !is_joining => {
+                let message = format!("Consumer group {group_id} not found.");
+                return Err((ErrorCode::GroupIdNotFound, message));
+            }
             Some(Group::Classic(group)) if !group.members.is_empty() => {
                 Some(ConsumerGroup::from_classic(group, &self.settings, topics)?)
             }

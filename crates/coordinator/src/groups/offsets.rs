@@ -85,8 +85,7 @@ impl GroupShard {
         let instance_id = request.group_instance_id.as_deref();
         match self.group_or_simple(&request.group_id, origin.now_ms) {
             Group::Consumer(group) => {
-                let is_member = !group.members.is_empty()
-                    && generation >= 0
+                let is_member = group.members.contains_key(&request.member_id)
                     && !group.is_classic_member(&request.member_id);
                 if is_member && origin.api_version < GROUP_NOT_FOUND_SINCE {
                     // Before, the field was a generation: the client does not know what it says.

@@ -51,10 +51,55 @@ impl LogConfigKey {
     /// # Errors
     /// It is not allowed.
     pub fn set(&self, config: &mut LogConfig, text: &str) -> Result<(), LogConfigError> {
-        (self.set)(config, text.trim(), self.allowed).map_err(|expected| {
-            let (name, value) = (self.name.to_owned(), shortened(text));
-            LogConfigError::Invalid { name, value, expected }
+        let text = text.trim();
+        (self.set)(config, text, self.allowed).map_err(|expected| {
+            let name = self.name.to_owned();
+            let (value, expected) = self.in_kafkas_words(text, expected);
+            LogConfigError::Invalid { name, value: shortened(value), expected }
         })
+    }
+
+    /// The part of a refused text that is at fault and what Kafka's `ConfigDef` says of it, since
+    /// tools and tests compare it; `ours` where Kafka has no such key or rule.
+    fn in_kafkas_words<'a>(&self, text: &'a str, ours: String) -> (&'a str, String) {
+        let number: Option<f64> = text.parse().ok();
+        let out_of_range = match (self.allowed, number) {
+            (Allowed::GzipLevel, _) => "Value must be between 1 and 9 or equal to -1".to_owned(),
+            (Allowed::Between(_, most), Some(number)) if number > most as f64 => {
+                format!("Value must be no more than {most}")
+            }
+            (Allowed::Fraction(_, most), Some(number)) if number > most => {
+                format!("Value must be no more than {most}")
+            }
+            (Allowed::AtLeast(least) | Allowed::Between(least, _), _) => {
+                format!("Value must be at least {least}")
+            }
+            (Allowed::Fraction(least, _), _) => format!("Value must be at least {least}"),
+            (Allowed::Anything, _) => ours.clone(),
+        };
+        let expected = match self.kind {
+            Kind::Boolean => "Expected value to be either true or false".to_owned(),
+            Kind::Int if text.parse::<i32>().is_err() => "Not a number of type INT".to_owned(),
+            Kind::Long if text.parse::<i64>().is_err() => "Not a number of type LONG".to_owned(),
+            Kind::Double if !number.is_some_and(f64::is_finite) => {
+                "Not a number of type DOUBLE".to_owned()
+            }
+            Kind::Int | Kind::Long | Kind::Double => out_of_range,
+            Kind::String => ours.replacen("must be one of ", "String must be one of: ", 1),
+            Kind::List if self.name == "cleanup.policy" => {
+                let mut words = text.split(',').map(str::trim);
+                if let Some(strange) = words.find(|word| !matches!(*word, "compact" | "delete")) {
+                    return (strange, "String must be one of: compact, delete".to_owned());
+                }
+                ours
+            }
+            Kind::List => format!(
+                "{} must be the literal '*' or a list of replicas in the following format: \
+                 [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                self.name
+            ),
+        };
+        (text, expected)
     }
 
     /// The default that the broker's configuration gives, in this key's unit.
@@ -159,13 +204,13 @@ impl Synonym {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogConfigError {
     /// No key has this name.
-    #[error("unknown topic config name: {name}")]
+    #[error("Unknown topic config name: {name}")]
     UnknownKey {
         /// The name that was given.
         name: String,
     },
     /// A value that is not allowed, alone or beside another one.
-    #[error("invalid value {value:?} for configuration {name}: {expected}")]
+    #[error("Invalid value {value} for configuration {name}: {expected}")]
     Invalid {
         /// The key.
         name: String,

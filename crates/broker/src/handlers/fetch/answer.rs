@@ -53,13 +53,20 @@ fn partition_data(wanted: &Wanted, fetched: Fetched, tells_aborted: bool) -> Par
         last_stable_offset: -1,
         log_start_offset: -1,
         preferred_read_replica: -1,
+        aborted_transactions: None,
         records: Some(Records::new()),
         ..Default::default()
     };
     match fetched {
-        Fetched::Failed(code) => PartitionData { error_code: code.code(), ..empty },
+        // Apache Kafka answers an empty list in some places and none in others; so do we.
+        Fetched::Failed(code) => PartitionData {
+            error_code: code.code(),
+            aborted_transactions: wanted.partition.is_err().then(Vec::new),
+            ..empty
+        },
         Fetched::Diverging(epoch, end) => PartitionData {
             diverging_epoch: EpochEndOffset { epoch: epoch.0, end_offset: end.0 },
+            aborted_transactions: Some(Vec::new()),
             ..empty
         },
         Fetched::Read(data) => {

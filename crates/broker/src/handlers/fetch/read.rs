@@ -99,8 +99,10 @@ async fn read(
     if let Err(code) = partition.check_leader_epoch(wanted.leader_epoch) {
         return Fetched::Failed(code);
     }
-    if let Some((epoch, end)) = diverging(partition, wanted) {
-        return Fetched::Diverging(epoch, end);
+    match diverging(partition, wanted) {
+        Ok(None) => {}
+        Ok(Some((epoch, end))) => return Fetched::Diverging(epoch, end),
+        Err(code) => return Fetched::Failed(code),
     }
     let request = ReadRequest {
         offset: Offset(wanted.offset),
@@ -118,11 +120,23 @@ async fn read(
 }
 
 /// Where the log parted from what the reader has, by the epoch of its last record (KIP-595).
-fn diverging(partition: &Partition, wanted: &Wanted) -> Option<(LeaderEpoch, Offset)> {
+///
+/// # Errors
+/// `OFFSET_OUT_OF_RANGE` if the log knows nothing of that epoch.
+fn diverging(
+    partition: &Partition,
+    wanted: &Wanted,
+) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
     if wanted.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
     let last = LeaderEpoch(wanted.last_fetched_epoch);
-    let (epoch, end) = partition.log().offset_for_leader_epoch(last)?;
-    (epoch < last || end.0 < wanted.offset).then_some((epoch, end))
+    let found = partition.log().offset_for_leader_epoch(last);
+    let (epoch, end) = match found {
+        Some(found) => found,
+        // A log without a record knows of its leader's epoch only.
+        None if last == partition.leader_epoch() => (last, partition.log().high_watermark()),
+        None => return Err(ErrorCode::OffsetOutOfRange),
+    };
+    Ok((epoch < last || end.0 < wanted.offset).then_some((epoch, end)))
 }

@@ -29,7 +29,9 @@ pub(in crate::groups) fn validate(
         return invalid("GroupId can't be empty.");
     }
     if request.member_id.is_empty()
-        && (api_version >= MEMBER_ID_REQUIRED_SINCE || request.member_epoch != 0)
+        && (api_version >= MEMBER_ID_REQUIRED_SINCE
+            || request.member_epoch > 0
+            || matches!(request.member_epoch, super::LEAVE_EPOCH | LEAVE_STATIC_EPOCH))
     {
         return invalid("MemberId can't be empty.");
     }

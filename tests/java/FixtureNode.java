@@ -1,7 +1,7 @@
 // Fills a node of Apache Kafka 4.3.1 with one of everything that a log directory can hold, and writes down what a
 // client sees of it. `cargo run -p afluente-harness --example make_fixtures` runs the phases and restarts between them.
 //
-//   FixtureNode BOOTSTRAP first | second | third | fourth
+//   FixtureNode BOOTSTRAP first | second | third | fourth | born
 //   FixtureNode BOOTSTRAP list FILE
 
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -11,6 +11,7 @@ import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.*;
@@ -19,6 +20,7 @@ import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.acl.*;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.SecurityDisabledException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.quota.*;
 import org.apache.kafka.common.resource.*;
@@ -39,6 +41,7 @@ public class FixtureNode {
             case "second" -> second();
             case "third" -> third();
             case "fourth" -> fourth();
+            case "born" -> born();
             case "list" -> list(new File(args[2]));
             default -> throw new IllegalArgumentException(args[1]);
         }
@@ -157,6 +160,28 @@ public class FixtureNode {
         }
     }
 
+    /** Less of everything, on a node of ours: it has no authorizer, and nobody waits for its cleaner. */
+    static void born() throws Exception {
+        create("idempotent", 2, Map.of());
+        create("transactions", 2, Map.of());
+        create("compacted", 1, Map.of("cleanup.policy", "compact"));
+        create("epochs", 1, Map.of());
+        create("empty", 1, Map.of());
+        create("many", 8, Map.of());
+        create("gone", 2, Map.of());
+        create("grown", 1, Map.of());
+        idempotent(2, 0);
+        transactions();
+        epoch("first");
+        try (var producer = producer(Map.of("compression.type", "zstd"))) {
+            for (int i = 0; i < 160; i++) producer.send(record("many", i % 8, DAY + i, "key-" + i, text(i)));
+            for (int i = 0; i < 100; i++) producer.send(record("compacted", 0, DAY + i, "key-" + i % 7, text(i)));
+            producer.send(record("gone", 0, DAY, "key", "value"));
+        }
+        metadata();
+        groups();
+    }
+
     static void idempotent(int producers, int from) throws Exception {
         for (int p = 0; p < producers; p++)
             try (var producer = producer(Map.of("batch.size", "700", "linger.ms", "5"))) {
@@ -264,16 +289,26 @@ public class FixtureNode {
                 new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096), bytes("alice-secret"), bytes("salt-1")),
             new UserScramCredentialUpsertion("bob",
                 new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192), bytes("bob-secret"), bytes("salt-2")))).all().get();
-        admin.createAcls(List.of(
+        if (authorizes()) admin.createAcls(List.of(
             acl(ResourceType.TOPIC, "many", PatternType.LITERAL, "User:alice", AclOperation.READ, AclPermissionType.ALLOW),
             acl(ResourceType.TOPIC, "codec-", PatternType.PREFIXED, "User:bob", AclOperation.ALL, AclPermissionType.ALLOW),
             acl(ResourceType.GROUP, "*", PatternType.LITERAL, "User:*", AclOperation.READ, AclPermissionType.DENY),
             acl(ResourceType.CLUSTER, "kafka-cluster", PatternType.LITERAL, "User:alice", AclOperation.DESCRIBE,
                 AclPermissionType.ALLOW),
             acl(ResourceType.TOPIC, "empty", PatternType.LITERAL, "User:eve", AclOperation.WRITE, AclPermissionType.ALLOW))).all().get();
-        admin.deleteAcls(List.of(new AclBindingFilter(
+        if (authorizes()) admin.deleteAcls(List.of(new AclBindingFilter(
             new ResourcePatternFilter(ResourceType.TOPIC, "empty", PatternType.LITERAL),
             AccessControlEntryFilter.ANY))).all().get();
+    }
+
+    static boolean authorizes() throws Exception {
+        try {
+            admin.describeAcls(AclBindingFilter.ANY).values().get();
+            return true;
+        } catch (ExecutionException error) {
+            if (error.getCause() instanceof SecurityDisabledException) return false;
+            throw error;
+        }
     }
 
     static void groups() throws Exception {
@@ -397,7 +432,7 @@ public class FixtureNode {
                 configs.addObject().put("type", resource.type().name()).put("name", resource.name())
                     .put("key", entry.name()).put("value", entry.value()).put("source", entry.source().name());
         var acls = root.putArray("acls");
-        admin.describeAcls(AclBindingFilter.ANY).values().get().stream().map(Object::toString).sorted().forEach(acls::add);
+        if (authorizes()) admin.describeAcls(AclBindingFilter.ANY).values().get().stream().map(Object::toString).sorted().forEach(acls::add);
         var quotas = root.putArray("quotas");
         admin.describeClientQuotas(ClientQuotaFilter.all()).entities().get().entrySet().stream()
             .map(e -> new TreeMap<>(e.getKey().entries()) + " " + new TreeMap<>(e.getValue())).sorted().forEach(quotas::add);

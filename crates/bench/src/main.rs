@@ -18,6 +18,8 @@
 
 mod arguments;
 mod client_produce;
+mod connections;
+mod coordinator;
 mod figures;
 mod limits;
 mod measure;
@@ -41,6 +43,18 @@ struct Subcommand {
 }
 
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand {
+        name: "connections",
+        about: "how much memory idle connections take of a broker",
+        options: connections::OPTIONS,
+        run: connections::run,
+    },
+    Subcommand {
+        name: "coordinator-load",
+        about: "how long groups and their offsets take to load after a start",
+        options: coordinator::OPTIONS,
+        run: coordinator::run,
+    },
     Subcommand {
         name: "limits",
         about: "what disk, memory and loopback of this machine can do at best",

@@ -2,7 +2,7 @@
 
 use crate::config::settings::NetworkSettings;
 use afluente_env::clock::Moment;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,11 +11,30 @@ use std::time::Duration;
 /// Counts connections.
 #[derive(Debug)]
 pub struct Admission {
+    limits: RwLock<Limits>,
+    counts: Mutex<Counts>,
+}
+
+/// How many may connect, and how fast.
+#[derive(Debug, Clone)]
+pub struct Limits {
     max: usize,
     per_ip_max: usize,
     per_ip_overrides: BTreeMap<IpAddr, usize>,
     rate_max: u32,
-    counts: Mutex<Counts>,
+}
+
+impl Limits {
+    /// As they are configured.
+    #[must_use]
+    pub fn of(network: &NetworkSettings) -> Self {
+        Self {
+            max: network.connections_max,
+            per_ip_max: network.connections_per_ip_max,
+            per_ip_overrides: network.connections_per_ip_overrides.clone(),
+            rate_max: network.connection_rate_max.max(1),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +71,13 @@ pub enum Refused {
 impl Admission {
     /// By these limits.
     #[must_use]
-    pub fn new(network: &NetworkSettings) -> Arc<Self> {
-        Arc::new(Self {
-            max: network.connections_max,
-            per_ip_max: network.connections_per_ip_max,
-            per_ip_overrides: network.connections_per_ip_overrides.clone(),
-            rate_max: network.connection_rate_max.max(1),
-            counts: Mutex::default(),
-        })
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits: RwLock::new(limits), counts: Mutex::default() })
+    }
+
+    /// Takes other limits for those who come from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.write() = limits;
     }
 
     /// Lets a connection in, or not.
@@ -69,10 +87,11 @@ impl Admission {
     pub fn admit(self: &Arc<Self>, peer: SocketAddr, now: Moment) -> Result<Admitted, Refused> {
         // A client that reached a socket of both families counts as the address that it has.
         let ip = peer.ip().to_canonical();
-        let per_ip_max = self.per_ip_overrides.get(&ip).copied().unwrap_or(self.per_ip_max);
+        let limits = self.limits.read();
+        let per_ip_max = limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.per_ip_max);
         let mut counts = self.counts.lock();
-        if counts.total >= self.max {
-            return Err(Refused::Total(self.max));
+        if counts.total >= limits.max {
+            return Err(Refused::Total(limits.max));
         }
         let of_ip = counts.per_ip.get(&ip).copied().unwrap_or(0);
         if of_ip >= per_ip_max {
@@ -82,7 +101,7 @@ impl Admission {
         counts.total += 1;
         counts.last_id += 1;
         let connection_id = counts.last_id;
-        let delay = counts.delay(now, self.rate_max);
+        let delay = counts.delay(now, limits.rate_max);
         drop(counts);
         Ok(Admitted { admission: Arc::clone(self), ip, connection_id, delay })
     }
@@ -124,13 +143,7 @@ mod tests {
 
     fn admission(max: usize, per_ip_max: usize, rate_max: u32) -> Arc<Admission> {
         let overrides = BTreeMap::from([("10.0.0.9".parse().unwrap(), 2)]);
-        Arc::new(Admission {
-            max,
-            per_ip_max,
-            per_ip_overrides: overrides,
-            rate_max,
-            counts: Mutex::default(),
-        })
+        Admission::new(Limits { max, per_ip_max, per_ip_overrides: overrides, rate_max })
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What all connections share.
 
+use crate::admission::Admission;
 use crate::config::{Config, Settings};
 use crate::connection::Client;
 use crate::dispatch::RequestContext;
+use crate::dynamic::Dynamic;
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
 use crate::memory::RequestMemory;
@@ -34,6 +36,10 @@ pub struct Broker {
     pub groups: Groups,
     /// Transactions.
     pub transactions: Transactions,
+    /// Who may connect.
+    pub admission: Arc<Admission>,
+    /// What has been set since the start.
+    pub dynamic: Dynamic,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Memory for requests.

@@ -137,6 +137,14 @@ impl Config {
         self.values.get(name).map(|given| given.value.to_string())
     }
 
+    /// Takes a value that was set while the broker ran; one that cannot be read changes nothing.
+    pub fn overlay(&mut self, name: &str, text: &str) {
+        let Some(key) = keys::find(name) else { return };
+        if let Ok(value) = key.parse(text) {
+            self.values.insert(key.name, Given { value, source: Source::Override });
+        }
+    }
+
     /// Keys that are not in the table, with their texts, sorted.
     pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
         self.others.iter().map(|(name, text)| (name.as_str(), text.as_str()))

@@ -320,9 +320,10 @@ impl Groups {
             let pause = next_ms.map_or(IDLE_MAX, |at_ms| {
                 Duration::from_millis(u64::try_from(at_ms - now_ms).unwrap_or(0).max(1))
             });
-            let sooner = self.sooner.notified();
-            let sleep = broker.env.clock.sleep(pause);
-            either(sooner, sleep).await;
+            tokio::select! {
+                () = self.sooner.notified() => {}
+                () = broker.env.clock.sleep(pause) => {}
+            }
         }
     }
 
@@ -359,19 +360,6 @@ pub(crate) async fn partition_of(
             .map_err(|_| ErrorCode::CoordinatorNotAvailable)?,
     };
     Ok((TOPIC.to_owned(), partition_for(group_id, topic.partitions.len())))
-}
-
-/// Waits for either of the two.
-async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
-    std::future::poll_fn(|cx| {
-        if a.as_mut().poll(cx).is_ready() || b.as_mut().poll(cx).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
 }
 
 /// Lets answers go when `wait` is over, even if nobody else waits for that.

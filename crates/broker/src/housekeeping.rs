@@ -26,6 +26,14 @@ pub(crate) fn start(broker: &Arc<Broker>) {
             expire_producers(&broker).await;
         }
     });
+    if let Some(every) = broker.settings.metadata.snapshot_every {
+        spawn(broker, move |broker| async move {
+            loop {
+                broker.env.clock.sleep(every).await;
+                broker.metadata.snapshot(&broker).await;
+            }
+        });
+    }
     let every = broker.settings.coordinators.abort_transactions_every;
     spawn(broker, move |broker| async move {
         loop {
@@ -37,7 +45,7 @@ pub(crate) fn start(broker: &Arc<Broker>) {
 
 /// Forgets the sequences of producers that have not written for long.
 async fn expire_producers(broker: &Broker) {
-    let expiration_ms = broker.settings.log.producer_expiration_ms;
+    let expiration_ms = broker.dynamic.producer_expiration_ms();
     for topic in broker.topics.all() {
         for partition in &topic.partitions {
             partition.log().expire_producers(broker.env.clock.wall_ms(), expiration_ms);
@@ -55,14 +63,9 @@ where
     let task = task(Arc::clone(broker));
     let broker = Arc::clone(broker);
     broker.env.tasks.clone().spawn(async move {
-        let (mut task, mut stop) = (std::pin::pin!(task), std::pin::pin!(broker.stopping.wait()));
-        std::future::poll_fn(|cx| {
-            if stop.as_mut().poll(cx).is_ready() || task.as_mut().poll(cx).is_ready() {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
-        })
-        .await;
+        tokio::select! {
+            () = task => {}
+            () = broker.stopping.wait() => {}
+        }
     });
 }

@@ -22,7 +22,9 @@ pub mod memory;
 pub mod dispatch;
 pub mod handlers;
 
+mod blocking;
 pub mod broker;
+pub mod dynamic;
 pub mod fetch_session;
 pub mod metadata;
 pub mod partition;

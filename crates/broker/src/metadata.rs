@@ -6,9 +6,13 @@
 
 mod identity;
 mod log;
+mod quorum;
 mod reconcile;
 mod registration;
+mod replay;
 mod rules;
+mod snapshot;
+pub(crate) mod takeover;
 
 pub use log::MetadataError;
 pub(crate) use log::TOPIC;
@@ -30,7 +34,7 @@ use afluente_protocol::messages::metadata::producer_ids_record::ProducerIdsRecor
 use afluente_protocol::uuid::Uuid;
 use afluente_storage::LogDir;
 use identity::Identity;
-use log::MetadataLog;
+use log::{MetadataLog, Owner};
 use parking_lot::{RwLock, RwLockReadGuard};
 use std::ops::Range;
 use std::path::Path;
@@ -88,12 +92,8 @@ impl Metadata {
     ) -> Result<Self, MetadataError> {
         let node_id = settings.node.id;
         let identity = Identity::open(env, path, node_id)?;
-        let (log, mut image) = MetadataLog::open(env, path, log_dir, topics, node_id).await?;
-        if image.features().is_empty() {
-            log::refuse_orphans(path, log_dir)?;
-            log.append(env, &mut image, registration::first_records()).await?;
-        }
-        registration::refuse_foreign(path, &image, node_id)?;
+        let owner = Owner { node_id, identity: &identity, config };
+        let (log, mut image) = MetadataLog::open(env, path, log_dir, topics, owner).await?;
         let (broker_epoch, records) =
             registration::records(env, settings, &identity, &image, log.end_offset());
         log.append(env, &mut image, records).await?;
@@ -129,6 +129,18 @@ impl Metadata {
     /// The value of a broker key, if somebody gave one, and who.
     pub(crate) fn broker_text(&self, config: &Config, name: &str) -> Option<(String, GivenBy)> {
         broker_text(&self.image.read(), config, name)
+    }
+
+    /// Puts what was set while the broker ran over its configuration: for this broker over what was
+    /// set for all.
+    pub(crate) fn overlay(&self, config: &mut Config) {
+        let image = self.image.read();
+        for broker in [String::new(), self.node_id.to_string()] {
+            let resource = ConfigResource { kind: ConfigResource::BROKER, name: broker };
+            for (name, value) in image.configs(&resource).into_iter().flatten() {
+                config.overlay(name, value);
+            }
+        }
     }
 
     /// The metadata log.
@@ -255,7 +267,7 @@ impl Metadata {
     ) -> Result<(), Refusal> {
         let _changing = self.changing.lock().await;
         let records = {
-            let rules = rules::for_resource(&broker.config, resource.kind)?;
+            let rules = rules::for_resource(&broker.config, resource)?;
             let image = self.image.read();
             controller::alter_configs(&image, resource, changes, replace_all, &*rules)?
         };
@@ -263,6 +275,25 @@ impl Metadata {
             return Ok(());
         }
         self.write(broker, records).await
+    }
+
+    /// Makes a change that is decided by the metadata as it is, or only finds out what would be
+    /// answered.
+    ///
+    /// # Errors
+    /// The metadata log cannot be written.
+    pub(crate) async fn change<T>(
+        &self,
+        broker: &Broker,
+        is_validate_only: bool,
+        decide: impl FnOnce(&MetadataImage) -> Decision<T>,
+    ) -> Result<T, Refusal> {
+        let _changing = self.changing.lock().await;
+        let decision = decide(&self.image.read());
+        if !is_validate_only {
+            self.write(broker, decision.records).await?;
+        }
+        Ok(decision.answer)
     }
 
     async fn carry_out<T>(
@@ -303,9 +334,31 @@ impl Metadata {
                 }
             }
         }
-        let image = self.image.read();
-        reconcile::follow(&image, &changes, broker)
-            .map_err(|error| (ErrorCode::KafkaStorageError, error.to_string()))
+        let plan = reconcile::plan(&self.image.read(), &changes, &broker.config);
+        plan.carry_out(broker)
+            .await
+            .map_err(|error| (ErrorCode::KafkaStorageError, error.to_string()))?;
+        if self.log.bytes_since_snapshot() >= broker.settings.metadata.snapshot_after_bytes {
+            self.write_snapshot(broker).await;
+        }
+        Ok(())
+    }
+
+    /// Writes down the metadata as it is now, if anything has changed since the last time.
+    pub async fn snapshot(&self, broker: &Broker) {
+        let _changing = self.changing.lock().await;
+        if self.log.bytes_since_snapshot() > 0 {
+            self.write_snapshot(broker).await;
+        }
+    }
+
+    /// The caller holds `changing`: the image is what the whole log makes.
+    async fn write_snapshot(&self, broker: &Broker) {
+        let records = self.image.read().records();
+        match self.log.snapshot(&broker.env, records).await {
+            Ok(()) => tracing::info!(offset = self.log.end_offset(), "metadata snapshot written"),
+            Err(error) => tracing::error!(%error, "a metadata snapshot could not be written"),
+        }
     }
 }
 

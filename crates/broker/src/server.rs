@@ -1,16 +1,17 @@
 //! Starting and stopping: the log directory, the listeners, and the connections on them.
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Limits};
 use crate::broker::Broker;
 use crate::config::listeners::EndPoint;
 use crate::config::{Config, Settings};
 use crate::connection::{self, Client};
+use crate::dynamic::{self, Dynamic};
 use crate::fetch_session::FetchSessions;
 use crate::groups::Groups;
 use crate::housekeeping;
 use crate::http;
 use crate::memory::RequestMemory;
-use crate::metadata::{Metadata, MetadataError};
+use crate::metadata::{self, Metadata, MetadataError};
 use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::stopping::Stopping;
@@ -33,7 +34,6 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// A running broker.
 pub struct Server {
     broker: Arc<Broker>,
-    admission: Arc<Admission>,
     addresses: Vec<(String, SocketAddr)>,
     http: Option<SocketAddr>,
     accepting: Vec<JoinHandle<()>>,
@@ -76,6 +76,7 @@ impl Server {
         let topics = Arc::new(Topics::default());
         let room = Arc::new(Notify::new());
         let observer = Arc::new(Observer::new(Arc::clone(&topics), Arc::clone(&room)));
+        metadata::takeover::check(&env, &path, settings.node.id)?;
         let log_dir = open_log_dir(&env, &path, &settings, observer)
             .map_err(|source| StartError::LogDir { path: path.clone(), source })?;
         let metadata = Metadata::open(&env, &path, &log_dir, &config, &settings, &topics).await?;
@@ -84,6 +85,8 @@ impl Server {
             metadata,
             groups: Groups::new(settings.coordinators.groups.clone(), &env),
             transactions: Transactions::new(settings.coordinators.transactions),
+            admission: Admission::new(Limits::of(network)),
+            dynamic: Dynamic::new(&settings),
             fetch_sessions: FetchSessions::new(settings.fetch.session_slots),
             memory: Arc::new(RequestMemory::new(network.request_memory_bytes)),
             metrics: Metrics::default(),
@@ -95,15 +98,10 @@ impl Server {
             topics,
             room,
         });
-        let mut server = Self {
-            admission: Admission::new(&broker.settings.network),
-            broker,
-            addresses: Vec::new(),
-            http: None,
-            accepting: Vec::new(),
-        };
+        let mut server = Self { broker, addresses: Vec::new(), http: None, accepting: Vec::new() };
         server.listen_for_clients().await?;
         server.listen_for_http().await?;
+        dynamic::follow(&server.broker);
         housekeeping::start(&server.broker);
         Ok(server)
     }
@@ -137,10 +135,10 @@ impl Server {
         self.broker.stopping.say();
         let clock = &self.broker.env.clock;
         let deadline = clock.now() + STOP_MAX;
-        while self.admission.count() > 0 && clock.now() < deadline {
+        while self.broker.admission.count() > 0 && clock.now() < deadline {
             clock.sleep(Duration::from_millis(5)).await;
         }
-        let left = self.admission.count();
+        let left = self.broker.admission.count();
         if left > 0 {
             tracing::warn!(connections = left, "stopping without waiting any longer");
         }
@@ -157,9 +155,9 @@ impl Server {
             })?;
             tracing::info!(listener = configured.bind.name, %address, "listening");
             self.addresses.push((configured.bind.name.clone(), address));
-            let (broker, admission) = (Arc::clone(&self.broker), Arc::clone(&self.admission));
+            let broker = Arc::clone(&self.broker);
             self.accept(listener, move |stream, peer| {
-                client(Arc::clone(&broker), Arc::clone(&admission), stream, peer, index)
+                client(Arc::clone(&broker), stream, peer, index)
             });
         }
         Ok(())
@@ -239,14 +237,8 @@ impl Server {
 /// run into retries of the network either.
 const BACKLOG_MIN: u32 = 1024;
 
-async fn client(
-    broker: Arc<Broker>,
-    admission: Arc<Admission>,
-    stream: Stream,
-    peer: SocketAddr,
-    listener: usize,
-) {
-    let admitted = match admission.admit(peer, broker.env.clock.now()) {
+async fn client(broker: Arc<Broker>, stream: Stream, peer: SocketAddr, listener: usize) {
+    let admitted = match broker.admission.admit(peer, broker.env.clock.now()) {
         Ok(admitted) => admitted,
         Err(reason) => {
             broker.metrics.connections_refused.add(1);

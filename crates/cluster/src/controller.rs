@@ -4,11 +4,19 @@
 //! the answer go; `validate_only` requests just keep the answer.
 
 mod configs;
+mod features;
 mod partitions;
+mod quotas;
+mod reassign;
+mod scram;
 mod topics;
 
 pub use configs::{ConfigChange, ConfigOperation, alter_configs, check_lists};
+pub use features::{FeatureMove, FeatureUpdate, update_feature};
 pub use partitions::create_partitions;
+pub use quotas::{alter_client_quotas, describe_client_quotas};
+pub use reassign::{elect_leader, reassign_partition};
+pub use scram::{ScramKeys, ScramMechanism, alter_scram_credentials};
 pub use topics::{NewTopic, create_topics, delete_topics};
 
 use crate::image::MetadataImage;

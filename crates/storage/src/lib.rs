@@ -43,3 +43,6 @@ pub use log::{Log, TimestampFound, TimestampQuery};
 pub use log_dir::{Advance, DirFigures, DirState, LogDir, LogDirConfig, LogObserver, OpenReport};
 pub use read::{ColdRead, ReadData, ReadError, ReadOutcome, ReadRequest, UpTo};
 pub use topic_partition::TopicPartition;
+
+/// The file by which a log directory of ours is told from one of Apache Kafka.
+pub const CHECKPOINT_FILE: &str = "afluente.checkpoint";

@@ -24,8 +24,19 @@ pub struct Settings {
     pub fetch: FetchSettings,
     /// The log.
     pub log: LogSettings,
+    /// The metadata log.
+    pub metadata: MetadataSettings,
     /// Groups and transactions.
     pub coordinators: CoordinatorSettings,
+}
+
+/// The metadata log.
+#[derive(Debug, Clone)]
+pub struct MetadataSettings {
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub snapshot_after_bytes: usize,
+    /// `metadata.log.max.snapshot.interval.ms`; `None`: time alone makes none.
+    pub snapshot_every: Option<Duration>,
 }
 
 /// Who this node is.
@@ -166,6 +177,12 @@ impl Settings {
                 retention_interval: config.millis("log.retention.check.interval.ms"),
                 producer_expiration_ms: config.long("producer.id.expiration.ms"),
                 expire_producers_every: config.millis("producer.id.expiration.check.interval.ms"),
+            },
+            metadata: MetadataSettings {
+                snapshot_after_bytes: config
+                    .size("metadata.log.max.record.bytes.between.snapshots"),
+                snapshot_every: Some(config.millis("metadata.log.max.snapshot.interval.ms"))
+                    .filter(|every| !every.is_zero()),
             },
             coordinators: read_coordinators(config),
         })

@@ -2,6 +2,7 @@
 //!
 //! Not done: authorization.
 
+use crate::blocking::blocking;
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
 use crate::topics::is_internal;
@@ -23,6 +24,12 @@ pub(crate) async fn handle(
     _context: &RequestContext<'_>,
     request: DeleteRecordsRequest,
 ) -> Result<DeleteRecordsResponse, CloseReason> {
+    // It waits until the new start of each log is durable.
+    let to = Arc::clone(broker);
+    Ok(blocking(&broker.env, "delete-records", move || answer(&to, request)).await)
+}
+
+fn answer(broker: &Broker, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let (low_watermark, code) = match delete(broker, &topic.name, asked) {
@@ -37,7 +44,7 @@ pub(crate) async fn handle(
         });
         DeleteRecordsTopicResult { partitions: partitions.collect(), name: topic.name }
     });
-    Ok(DeleteRecordsResponse { topics: topics.collect(), ..Default::default() })
+    DeleteRecordsResponse { topics: topics.collect(), ..Default::default() }
 }
 
 fn delete(

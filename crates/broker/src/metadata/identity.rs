@@ -17,21 +17,9 @@ impl Identity {
     /// Reads the directory's identity, or gives it one.
     pub(super) fn open(env: &Env, path: &Path, node_id: i32) -> Result<Self, MetadataError> {
         let file = path.join(META_PROPERTIES_FILE);
-        let found = match read_file(env, &file)? {
-            None => None,
-            Some(bytes) => Some(MetaProperties::decode(&bytes).map_err(|source| {
-                MetadataError::BadFile { path: file.clone(), why: source.to_string() }
-            })?),
-        };
+        let found = check(env, path, node_id)?;
         let fresh = || Uuid::from_random_bytes(env.rng.uuid());
         let properties = match found {
-            Some(properties) if properties.node_id.0 != node_id => {
-                return Err(MetadataError::OtherNode {
-                    path: file,
-                    found: properties.node_id.0,
-                    configured: node_id,
-                });
-            }
             Some(MetaProperties { cluster_id, directory_id: Some(directory_id), .. }) => {
                 return Ok(Self { cluster_id, directory_id });
             }
@@ -48,5 +36,24 @@ impl Identity {
             cluster_id: properties.cluster_id,
             directory_id: properties.directory_id.unwrap_or(Uuid::ZERO),
         })
+    }
+}
+
+/// What the directory says of itself, if it says so and is this node's.
+///
+/// # Errors
+/// It is another node's, or its file cannot be read.
+pub(super) fn check(
+    env: &Env,
+    path: &Path,
+    node_id: i32,
+) -> Result<Option<MetaProperties>, MetadataError> {
+    let file = path.join(META_PROPERTIES_FILE);
+    let Some(bytes) = read_file(env, &file)? else { return Ok(None) };
+    let properties = MetaProperties::decode(&bytes)
+        .map_err(|source| MetadataError::BadFile { path: file.clone(), why: source.to_string() })?;
+    match properties.node_id.0 {
+        found if found == node_id => Ok(Some(properties)),
+        found => Err(MetadataError::OtherNode { path: file, found, configured: node_id }),
     }
 }

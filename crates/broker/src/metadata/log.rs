@@ -2,47 +2,47 @@
 //! KIP-630, KIP-631), of which this node is the only voter.
 //!
 //! At every start the node elects itself: the new epoch goes into `quorum-state`, then as a
-//! LeaderChange record into the log. Snapshots are read, where Kafka has left some and cut the log
-//! before them; none are written yet.
+//! LeaderChange record into the log. A start goes on from the newest snapshot; new ones are written
+//! as the log grows.
 
+use super::identity::Identity;
+use super::quorum::Quorum;
+use super::registration::{self, refuse_foreign};
+use super::replay::Replay;
+use super::snapshot::{self, Contents};
+use crate::config::Config;
 use crate::partition::Partition;
 use crate::topics::Topics;
 use crate::waiting::{AckOutcome, AckWait};
-use afluente_cluster::image::{MetadataImage, Misfit};
+use afluente_cluster::image::MetadataImage;
 use afluente_env::Env;
 use afluente_env::disk::{Access, OpenHow, read_full_at, write_all_at};
-use afluente_protocol::message::{DecodeError, EncodeError, Message};
+use afluente_protocol::message::{EncodeError, Message};
 use afluente_protocol::messages::control::leader_change_message::{LeaderChangeMessage, Voter};
 use afluente_protocol::messages::metadata::MetadataRecord;
-use afluente_protocol::metadata_log::{read_metadata_record, write_metadata_record};
+use afluente_protocol::metadata_log::write_metadata_record;
 use afluente_protocol::numbers::{LeaderEpoch, Offset};
 use afluente_protocol::records::{
-    BatchBuilder, BatchOptions, Compressor, ControlType, Decompressor, NewRecord, OpenBatch,
-    RecordsError,
+    BatchBuilder, BatchOptions, Compressor, ControlType, NewRecord, RecordsError,
 };
 use afluente_protocol::uuid::Uuid;
 use afluente_protocol::writer::Writer;
 use afluente_storage::log_config::LogConfig;
 use afluente_storage::origin::AppendOrigin;
 use afluente_storage::{
-    AppendError, AppendOptions, Log, LogDir, ReadError, ReadOutcome, ReadRequest, StorageError,
-    TopicPartition, UpTo,
+    AppendError, AppendOptions, LogDir, ReadError, StorageError, TopicPartition,
 };
 use bytes::Bytes;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The topic that the log is kept as.
 pub(crate) const TOPIC: &str = "__cluster_metadata";
 
 const QUORUM_STATE: &str = "quorum-state";
 
-/// How much is read at once.
-const READ_BYTES: usize = 4 << 20;
-/// The largest batch that is taken out of its compression; Kafka writes 8 MiB at most.
-const BATCH_BYTES_MAX: usize = 64 << 20;
 /// The largest snapshot that is read.
 const SNAPSHOT_BYTES_MAX: u64 = 1 << 30;
 
@@ -114,16 +114,28 @@ pub enum MetadataError {
 /// The log, led by this node.
 pub(super) struct MetadataLog {
     partition: Arc<Partition>,
+    folder: PathBuf,
+    quorum: Quorum,
+    /// Bytes of the log that no snapshot has taken in.
+    since_snapshot: AtomicUsize,
+}
+
+/// Whose log it is.
+pub(super) struct Owner<'a> {
+    pub(super) node_id: i32,
+    pub(super) identity: &'a Identity,
+    pub(super) config: &'a Config,
 }
 
 impl MetadataLog {
-    /// Opens the log, reads the image that it makes, and becomes its leader.
+    /// Opens the log, reads the image that it makes, and becomes its leader. Refuses what a single
+    /// node cannot go on with before it writes anything.
     pub(super) async fn open(
         env: &Env,
         path: &Path,
         dir: &LogDir,
         topics: &Topics,
-        node_id: i32,
+        owner: Owner<'_>,
     ) -> Result<(Self, MetadataImage), MetadataError> {
         let partition = TopicPartition::new(Arc::from(TOPIC), 0);
         let log = match dir.log(&partition) {
@@ -133,26 +145,61 @@ impl MetadataLog {
         log.set_config(Arc::new(keep_for_ever()))?;
         log.set_high_watermark(log.durable_end());
         let folder = path.join(format!("{TOPIC}-0"));
+        env.disk
+            .create_dir_all(&folder)
+            .map_err(|source| MetadataError::File { path: folder.clone(), source })?;
         let mut replay = Replay::default();
-        let mut start = log.start_offset();
-        if start > Offset(0) {
-            start = replay.snapshot(env, &folder)?.max(start);
+        let mut start = Offset(0);
+        if let Some(newest) = snapshot::list(env, &folder)?.last() {
+            newest.read(env, &mut replay)?;
+            start = Offset(newest.end_offset);
         }
-        replay.log(&log, start).await?;
+        let (first, end) = (log.start_offset(), log.end_offset());
+        if start < first || start > end {
+            let why = format!(
+                "the log has the records from {first} to {end}, and the newest snapshot ends at \
+                 {start}: put the missing files of {TOPIC}-0 back from where it was copied"
+            );
+            return Err(damaged(start.0, &why));
+        }
+        let since_snapshot = replay.log(&log, start).await?;
+        if replay.image.features().is_empty() {
+            refuse_orphans(path, dir)?;
+        } else {
+            refuse_foreign(path, &replay.image, &replay.quorum, owner.node_id)?;
+        }
 
         let voted = voted_epoch(env, &folder)?;
         let written = log.latest_leader_epoch().map_or(0, |epoch| epoch.0);
         let epoch = LeaderEpoch(voted.max(written) + 1);
+        if replay.image.features().is_empty() && replay.quorum.voters.is_none() {
+            replay.quorum = Quorum::of_one(owner.config, owner.node_id, owner.identity);
+            let contents = Contents {
+                records: Vec::new(),
+                quorum: replay.quorum.clone(),
+                end_offset: Offset(0),
+                epoch: LeaderEpoch(0),
+                now_ms: env.clock.wall_ms(),
+            };
+            snapshot::write(env, &folder, &contents)?;
+        }
         // The vote before the record: an epoch is never led twice.
-        env.disk
-            .create_dir_all(&folder)
-            .map_err(|source| MetadataError::File { path: folder.clone(), source })?;
-        write_file(env, &folder.join(QUORUM_STATE), quorum_state(node_id, epoch).as_bytes())?;
+        write_file(env, &folder.join(QUORUM_STATE), quorum_state(owner.node_id, epoch).as_bytes())?;
         log.begin_leader_epoch(epoch);
-        let metadata = Self { partition: Partition::new(0, log, epoch) };
+        let metadata = Self {
+            partition: Partition::new(0, log, epoch),
+            folder,
+            quorum: replay.quorum,
+            since_snapshot: AtomicUsize::new(since_snapshot),
+        };
         topics.set_metadata(Arc::clone(&metadata.partition));
-        metadata.append_leader_change(env, node_id)?;
-        Ok((metadata, replay.image))
+        metadata.append_leader_change(env, owner.node_id)?;
+        let mut image = replay.image;
+        if image.features().is_empty() {
+            let first = registration::first_records(env, path, owner.node_id)?;
+            metadata.append(env, &mut image, first).await?;
+        }
+        Ok((metadata, image))
     }
 
     /// The partition that it is.
@@ -163,6 +210,31 @@ impl MetadataLog {
     /// The offset after the last record.
     pub(super) fn end_offset(&self) -> i64 {
         self.partition.log().end_offset().0
+    }
+
+    /// Bytes of the log that no snapshot has taken in.
+    pub(super) fn bytes_since_snapshot(&self) -> usize {
+        self.since_snapshot.load(Ordering::Relaxed)
+    }
+
+    /// Writes down the image, of which these are the records, and lets go of the log before the
+    /// snapshot that is the oldest then. Nothing may be appended meanwhile.
+    pub(super) async fn snapshot(
+        &self,
+        env: &Env,
+        records: Vec<MetadataRecord>,
+    ) -> Result<(), MetadataError> {
+        let log = Arc::clone(self.partition.log());
+        let contents = Contents {
+            records,
+            quorum: self.quorum.clone(),
+            end_offset: log.end_offset(),
+            epoch: self.partition.leader_epoch(),
+            now_ms: env.clock.wall_ms(),
+        };
+        snapshot::write_and_trim(env, &self.folder, log, contents).await?;
+        self.since_snapshot.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Appends records, waits until they are durable, and applies them.
@@ -213,6 +285,7 @@ impl MetadataLog {
             ..LeaderChangeMessage::default()
         };
         let mut writer = Writer::new();
+        // Apache Kafka 4.3 reads no other version, whatever the quorum's is.
         message.encode(&mut writer, 0)?;
         let options = BatchOptions { is_control: true, ..BatchOptions::default() };
         let mut builder = BatchBuilder::new(options);
@@ -234,18 +307,19 @@ impl MetadataLog {
     ) -> Result<(), MetadataError> {
         let epoch = self.partition.leader_epoch();
         let options = AppendOptions::by(AppendOrigin::Coordinator, epoch, now_ms);
+        self.since_snapshot.fetch_add(batch.len(), Ordering::Relaxed);
         self.partition.append(batch, options, wait)?;
         Ok(())
     }
 }
 
-/// Metadata is never too old or too much.
+/// Metadata is never too old or too much: snapshots say what may go.
 fn keep_for_ever() -> LogConfig {
     LogConfig { retention_ms: -1, retention_bytes: -1, ..LogConfig::default() }
 }
 
 /// Logs of topics without the metadata that they belong to: somebody has to look.
-pub(super) fn refuse_orphans(path: &Path, dir: &LogDir) -> Result<(), MetadataError> {
+fn refuse_orphans(path: &Path, dir: &LogDir) -> Result<(), MetadataError> {
     let orphan = dir.logs().into_iter().find(|log| &*log.partition().topic != TOPIC);
     let Some(orphan) = orphan else { return Ok(()) };
     let why = format!(
@@ -257,99 +331,7 @@ pub(super) fn refuse_orphans(path: &Path, dir: &LogDir) -> Result<(), MetadataEr
     Err(MetadataError::NotOurs { path: path.to_owned(), why })
 }
 
-/// Builds the image from records; those of a transaction of the log (KIP-868) count when it ends.
-#[derive(Default)]
-struct Replay {
-    image: MetadataImage,
-    transaction: Option<Vec<MetadataRecord>>,
-}
-
-impl Replay {
-    async fn log(&mut self, log: &Arc<Log>, start: Offset) -> Result<(), MetadataError> {
-        let mut offset = start;
-        while offset < log.end_offset() {
-            let request = ReadRequest {
-                offset,
-                max_bytes: READ_BYTES,
-                at_least_one_batch: true,
-                up_to: UpTo::LogEnd,
-            };
-            let read = match log.read(request)? {
-                ReadOutcome::Data(data) => data,
-                ReadOutcome::Cold(cold) => {
-                    let (sender, receiver) = oneshot::channel();
-                    log.read_cold(cold, Box::new(move |read| drop(sender.send(read))));
-                    receiver.await.unwrap_or(Err(ReadError::Deleted))?
-                }
-            };
-            let next = read.next_offset;
-            // In one piece: a batch may lie across two of them.
-            self.batches(&read.records.into_bytes(), offset)?;
-            if next <= offset {
-                break;
-            }
-            offset = next;
-        }
-        Ok(())
-    }
-
-    fn batches(&mut self, bytes: &Bytes, from: Offset) -> Result<(), MetadataError> {
-        let mut decompressor = Decompressor::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let batch = OpenBatch::open(&bytes.slice(at..), &mut decompressor, BATCH_BYTES_MAX);
-            let batch = batch.map_err(|error| damaged(from.0, &error))?;
-            at += batch.header().size_bytes();
-            // Control records are the quorum's; the voters in them are checked elsewhere.
-            if batch.header().attributes.is_control() {
-                continue;
-            }
-            for record in batch.records() {
-                let record = record.map_err(|error| damaged(from.0, &error))?;
-                let Some(value) = record.value.filter(|_| record.offset >= from) else { continue };
-                let (record, _) = read_metadata_record(value)
-                    .map_err(|error: DecodeError| damaged(from.0, &error))?;
-                self.take(record).map_err(|misfit| damaged(from.0, &misfit))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, record: MetadataRecord) -> Result<(), Misfit> {
-        match record {
-            MetadataRecord::BeginTransaction(_) => self.transaction = Some(Vec::new()),
-            MetadataRecord::AbortTransaction(_) => self.transaction = None,
-            MetadataRecord::EndTransaction(_) => {
-                for record in self.transaction.take().unwrap_or_default() {
-                    self.image.apply(record)?;
-                }
-            }
-            record => match &mut self.transaction {
-                Some(held) => held.push(record),
-                None => {
-                    self.image.apply(record)?;
-                }
-            },
-        }
-        Ok(())
-    }
-
-    /// Reads the latest snapshot; the offset that the log goes on from.
-    fn snapshot(&mut self, env: &Env, folder: &Path) -> Result<Offset, MetadataError> {
-        let failed = |source| MetadataError::File { path: folder.to_owned(), source };
-        let entries = env.disk.read_dir(folder).map_err(failed)?;
-        let snapshots = entries.iter().filter_map(|entry| {
-            let (offset, _epoch) = entry.name.strip_suffix(".checkpoint")?.split_once('-')?;
-            Some((offset.parse::<i64>().ok()?, &entry.path))
-        });
-        let Some((offset, path)) = snapshots.max() else { return Ok(Offset(0)) };
-        let bytes = read_file(env, path)?.unwrap_or_default();
-        self.batches(&Bytes::from(bytes), Offset(0))?;
-        Ok(Offset(offset))
-    }
-}
-
-fn damaged(offset: i64, why: &dyn std::fmt::Display) -> MetadataError {
+pub(super) fn damaged(offset: i64, why: &dyn std::fmt::Display) -> MetadataError {
     MetadataError::Damaged { offset, why: why.to_string() }
 }
 

@@ -1,8 +1,10 @@
 //! Making logs and partitions follow the image.
 
 use super::log::{self, MetadataError};
+use crate::blocking::blocking;
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::dynamic;
 use crate::partition::Partition;
 use crate::topics::{Topic, Topics};
 use afluente_cluster::image::{self, Change, ConfigResource, MetadataImage};
@@ -21,7 +23,7 @@ pub(super) fn start(
     topics: &Topics,
 ) -> Result<(), MetadataError> {
     for topic in image.topics() {
-        put(topic, image, log_dir, config, topics)?;
+        put(topic, log_config(image, config, &topic.name), log_dir, topics)?;
     }
     for log in log_dir.logs() {
         let of = log.partition();
@@ -36,13 +38,19 @@ pub(super) fn start(
     Ok(())
 }
 
-/// After a change: what it touched follows.
-pub(super) fn follow(
-    image: &MetadataImage,
-    changes: &[Change],
-    broker: &Broker,
-) -> Result<(), MetadataError> {
+/// What is to follow a change; made from the image at once, so that nobody waits for it while logs
+/// are made.
+pub(super) struct Plan {
+    deleted: Vec<(Uuid, Arc<str>)>,
+    topics: Vec<(image::Topic, LogConfig)>,
+    has_broker_changed: bool,
+}
+
+/// After a change: what it touched is to follow.
+pub(super) fn plan(image: &MetadataImage, changes: &[Change], config: &Config) -> Plan {
     let mut touched: BTreeSet<Uuid> = BTreeSet::new();
+    let mut deleted = Vec::new();
+    let mut has_broker_changed = false;
     for change in changes {
         match change {
             Change::TopicCreated(id) | Change::PartitionChanged(id, _) => {
@@ -51,33 +59,46 @@ pub(super) fn follow(
             Change::ConfigChanged(ConfigResource { kind: ConfigResource::TOPIC, name }) => {
                 touched.extend(image.topic(name).map(|topic| topic.id));
             }
-            Change::TopicDeleted(id, name) => {
-                remove(broker, id)?;
-                tracing::info!(topic = %name, %id, "topic deleted");
-            }
+            Change::TopicDeleted(id, name) => deleted.push((*id, Arc::clone(name))),
             // What is set for the broker while it runs is the default of every topic.
             Change::ConfigChanged(ConfigResource { kind: ConfigResource::BROKER, .. }) => {
                 touched.extend(image.topics().map(|topic| topic.id));
+                has_broker_changed = true;
             }
             Change::ConfigChanged(_) | Change::BrokerChanged(_) | Change::Other => {}
         }
     }
-    for topic in touched.into_iter().filter_map(|id| image.topic_by_id(id)) {
-        put(topic, image, &broker.log_dir, &broker.config, &broker.topics)?;
+    let topics = touched.into_iter().filter_map(|id| image.topic_by_id(id));
+    let topics = topics.map(|topic| (topic.clone(), log_config(image, config, &topic.name)));
+    Plan { deleted, topics: topics.collect(), has_broker_changed }
+}
+
+impl Plan {
+    /// Makes logs and partitions follow.
+    pub(super) async fn carry_out(self, broker: &Broker) -> Result<(), MetadataError> {
+        for (id, name) in self.deleted {
+            remove(broker, &id).await?;
+            tracing::info!(topic = %name, %id, "topic deleted");
+        }
+        for (topic, config) in self.topics {
+            put(&topic, config, &broker.log_dir, &broker.topics)?;
+        }
+        if self.has_broker_changed {
+            dynamic::follow(broker);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Puts a topic where handlers look, with the partitions that it has by now; those that were there
 /// stay the same, with all who wait for them.
 fn put(
     topic: &image::Topic,
-    image: &MetadataImage,
+    log_config: LogConfig,
     log_dir: &LogDir,
-    config: &Config,
     topics: &Topics,
 ) -> Result<(), MetadataError> {
-    let log_config = Arc::new(log_config(image, config, &topic.name));
+    let log_config = Arc::new(log_config);
     let present = topics.by_id(&topic.id);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for (number, record) in &topic.partitions {
@@ -117,12 +138,15 @@ fn open_log(
     Ok(log_dir.create_log(&partition, topic.id, Arc::clone(config))?)
 }
 
-fn remove(broker: &Broker, id: &Uuid) -> Result<(), MetadataError> {
+async fn remove(broker: &Broker, id: &Uuid) -> Result<(), MetadataError> {
     let Some(topic) = broker.topics.remove(id) else { return Ok(()) };
-    for partition in &topic.partitions {
-        broker.log_dir.delete_log(partition.log().partition())?;
-    }
-    Ok(())
+    let log_dir = broker.log_dir.clone();
+    // It waits until the deletion of each log is durable.
+    let delete = move || {
+        let logs = topic.partitions.iter().map(|partition| partition.log());
+        logs.into_iter().try_for_each(|log| log_dir.delete_log(log.partition()))
+    };
+    Ok(blocking(&broker.env, "delete-topic", delete).await?)
 }
 
 /// What holds for a topic: its own settings over those of the broker.

@@ -3,7 +3,9 @@
 
 use super::SUPPORTED_FEATURES;
 use super::identity::Identity;
-use super::log::MetadataError;
+use super::log::{MetadataError, read_file};
+use super::quorum::Quorum;
+use super::replay::Replay;
 use crate::config::Settings;
 use afluente_cluster::image::{METADATA_VERSION, MetadataImage};
 use afluente_env::Env;
@@ -14,16 +16,32 @@ use afluente_protocol::messages::metadata::partition_change_record::PartitionCha
 use afluente_protocol::messages::metadata::register_broker_record::{
     BrokerEndpoint, BrokerFeature, RegisterBrokerRecord,
 };
+use afluente_protocol::numbers::Offset;
 use afluente_protocol::uuid::Uuid;
+use bytes::Bytes;
 use std::path::Path;
 
 /// The versions of the metadata records that can be read and gone on with: those of Kafka 4.
 const METADATA_VERSIONS: std::ops::RangeInclusive<i16> = 25..=30;
 
-/// Levels of features, as Kafka's own first records set them. `kraft.version` is none of them: the
-/// quorum keeps it in its control records.
-pub(super) fn first_records() -> Vec<MetadataRecord> {
-    SUPPORTED_FEATURES
+/// What `kafka-storage format` leaves for the first start.
+const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+
+/// The first records of a cluster: those that Kafka's format tool has put down, or else the levels
+/// of features as it would have set them. `kraft.version` is none of them: the quorum keeps it in
+/// its control records.
+pub(super) fn first_records(
+    env: &Env,
+    path: &Path,
+    node_id: i32,
+) -> Result<Vec<MetadataRecord>, MetadataError> {
+    if let Some(bytes) = read_file(env, &path.join(BOOTSTRAP_FILE))? {
+        let mut bootstrap = Replay::default();
+        bootstrap.batches(&Bytes::from(bytes), Offset(0))?;
+        refuse_foreign(path, &bootstrap.image, &bootstrap.quorum, node_id)?;
+        return Ok(bootstrap.image.records());
+    }
+    Ok(SUPPORTED_FEATURES
         .iter()
         .filter(|feature| feature.name != "kraft.version")
         .map(|feature| {
@@ -32,7 +50,7 @@ pub(super) fn first_records() -> Vec<MetadataRecord> {
                 feature_level: feature.max,
             })
         })
-        .collect()
+        .collect())
 }
 
 /// Refuses metadata that a single node of this version cannot go on with, before anything of it is
@@ -40,6 +58,7 @@ pub(super) fn first_records() -> Vec<MetadataRecord> {
 pub(super) fn refuse_foreign(
     path: &Path,
     image: &MetadataImage,
+    quorum: &Quorum,
     node_id: i32,
 ) -> Result<(), MetadataError> {
     let refuse = |why: String| Err(MetadataError::NotOurs { path: path.to_owned(), why });
@@ -58,6 +77,22 @@ pub(super) fn refuse_foreign(
             "it is of a cluster with other brokers too ({others:?}), and this is a single node: \
              move their partitions to node {node_id} and unregister them with Kafka's own tools \
              first"
+        ));
+    }
+    let voters = quorum.others(node_id);
+    if !voters.is_empty() {
+        return refuse(format!(
+            "its quorum has other voters too ({voters:?}), and this is a single node: remove them \
+             with Kafka's own kafka-metadata-quorum first"
+        ));
+    }
+    let dirs = image.brokers().get(&node_id).map_or(0, |broker| broker.log_dirs.len());
+    if dirs > 1 {
+        return refuse(format!(
+            "node {node_id} kept its data in {dirs} log directories, and this version uses one: \
+             move all partitions into {} with Kafka's own kafka-reassign-partitions, and give \
+             Kafka that directory alone once, first",
+            path.display()
         ));
     }
     Ok(())

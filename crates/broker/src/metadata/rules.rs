@@ -55,7 +55,11 @@ impl TopicConfigRules for Listed {
 }
 
 /// The rules for the broker's own keys.
-struct BrokerRules<'a>(&'a Config);
+struct BrokerRules<'a> {
+    config: &'a Config,
+    /// What is set holds for all brokers.
+    is_for_all: bool,
+}
 
 impl TopicConfigRules for BrokerRules<'_> {
     fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
@@ -64,6 +68,13 @@ impl TopicConfigRules for BrokerRules<'_> {
             let Some(key) = keys::find(name) else { return Ok(()) };
             if key.update == Update::ReadOnly {
                 let message = format!("Cannot update these configs dynamically: [{name}]");
+                return Err((ErrorCode::InvalidRequest, message));
+            }
+            if key.update == Update::PerBroker && self.is_for_all {
+                let message = format!(
+                    "Cannot update these configs at default cluster level, broker id must be \
+                     specified: [{name}]"
+                );
                 return Err((ErrorCode::InvalidRequest, message));
             }
             let invalid = |why: String| {
@@ -76,7 +87,7 @@ impl TopicConfigRules for BrokerRules<'_> {
 
     fn list_default(&self, name: &str) -> Option<String> {
         let key = keys::find(name)?;
-        matches!(key.kind, key::Kind::List(_)).then(|| self.0.get(name).value.to_string())
+        matches!(key.kind, key::Kind::List(_)).then(|| self.config.get(name).value.to_string())
     }
 }
 
@@ -84,13 +95,15 @@ impl TopicConfigRules for BrokerRules<'_> {
 ///
 /// # Errors
 /// `INVALID_REQUEST` for kinds that have no configuration.
-pub(super) fn for_resource(
-    config: &Config,
-    kind: i8,
-) -> Result<Box<dyn TopicConfigRules + Send + '_>, Refusal> {
-    match kind {
+pub(super) fn for_resource<'a>(
+    config: &'a Config,
+    resource: &ConfigResource,
+) -> Result<Box<dyn TopicConfigRules + Send + 'a>, Refusal> {
+    match resource.kind {
         ConfigResource::TOPIC => Ok(Box::new(TopicRules(config))),
-        ConfigResource::BROKER => Ok(Box::new(BrokerRules(config))),
+        ConfigResource::BROKER => {
+            Ok(Box::new(BrokerRules { config, is_for_all: resource.name.is_empty() }))
+        }
         ConfigResource::CLIENT_METRICS => Ok(Box::new(Listed {
             keys: resource_keys::CLIENT_METRICS,
             unknown: (ErrorCode::InvalidRequest, "Unknown client metrics configuration"),
@@ -100,7 +113,7 @@ pub(super) fn for_resource(
             unknown: (ErrorCode::InvalidConfig, "Unknown group config name"),
         })),
         _ => {
-            let message = format!("Unknown resource type {kind}");
+            let message = format!("Unknown resource type {}", resource.kind);
             Err((ErrorCode::InvalidRequest, message))
         }
     }

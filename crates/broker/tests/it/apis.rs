@@ -1,4 +1,5 @@
 //! What is true of every API.
+#![allow(clippy::disallowed_methods, reason = "damages files on purpose")]
 
 use crate::support::{TestBroker, run};
 use afluente_broker::dispatch::is_served;
@@ -11,6 +12,7 @@ use afluente_protocol::messages::api_versions_request::ApiVersionsRequest;
 use afluente_protocol::messages::api_versions_response::ApiVersionsResponse;
 use afluente_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use afluente_protocol::reader::Reader;
+use std::path::{Path, PathBuf};
 use tokio::io::AsyncWriteExt;
 
 /// Sends `request` in each version that is advertised; the answer must be readable in it.
@@ -86,6 +88,180 @@ fn every_api_answers_an_empty_request_in_every_version() {
         .await;
         broker.server.stop().await.unwrap();
     });
+}
+
+#[test]
+fn administrators_are_answered_in_every_version() {
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        sweep(&broker, &m::elect_leaders_request::ElectLeadersRequest::default()).await;
+        sweep(
+            &broker,
+            &m::alter_partition_reassignments_request::AlterPartitionReassignmentsRequest::default(
+            ),
+        )
+        .await;
+        sweep(
+            &broker,
+            &m::list_partition_reassignments_request::ListPartitionReassignmentsRequest::default(),
+        )
+        .await;
+        sweep(&broker, &m::alter_replica_log_dirs_request::AlterReplicaLogDirsRequest::default())
+            .await;
+        sweep(&broker, &m::update_features_request::UpdateFeaturesRequest::default()).await;
+        sweep(&broker, &m::describe_client_quotas_request::DescribeClientQuotasRequest::default())
+            .await;
+        sweep(&broker, &m::alter_client_quotas_request::AlterClientQuotasRequest::default()).await;
+        sweep(&broker, &m::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest::default()).await;
+        sweep(
+            &broker,
+            &m::alter_user_scram_credentials_request::AlterUserScramCredentialsRequest::default(),
+        )
+        .await;
+        sweep(&broker, &m::describe_acls_request::DescribeAclsRequest::default()).await;
+        sweep(&broker, &m::create_acls_request::CreateAclsRequest::default()).await;
+        sweep(&broker, &m::delete_acls_request::DeleteAclsRequest::default()).await;
+        sweep(
+            &broker,
+            &m::create_delegation_token_request::CreateDelegationTokenRequest::default(),
+        )
+        .await;
+        sweep(&broker, &m::renew_delegation_token_request::RenewDelegationTokenRequest::default())
+            .await;
+        sweep(
+            &broker,
+            &m::expire_delegation_token_request::ExpireDelegationTokenRequest::default(),
+        )
+        .await;
+        sweep(
+            &broker,
+            &m::describe_delegation_token_request::DescribeDelegationTokenRequest::default(),
+        )
+        .await;
+        sweep(&broker, &m::unregister_broker_request::UnregisterBrokerRequest::default()).await;
+        sweep(&broker, &m::add_raft_voter_request::AddRaftVoterRequest::default()).await;
+        sweep(&broker, &m::remove_raft_voter_request::RemoveRaftVoterRequest::default()).await;
+        broker.server.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn quotas_features_and_credentials_are_kept_over_a_restart() {
+    use m::alter_client_quotas_request as quotas;
+    use m::alter_user_scram_credentials_request as scram;
+    use m::update_features_request as features;
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut client = broker.connect().await;
+        let quota = quotas::AlterClientQuotasRequest {
+            entries: vec![quotas::EntryData {
+                entity: vec![quotas::EntityData {
+                    entity_type: "user".into(),
+                    entity_name: Some("a".into()),
+                }],
+                ops: vec![quotas::OpData {
+                    key: "producer_byte_rate".into(),
+                    value: 1e6,
+                    remove: false,
+                }],
+            }],
+            validate_only: false,
+        };
+        assert_eq!(client.call(&quota, 1).await.entries[0].error_code, 0);
+        let user = |name: &str, iterations| scram::ScramCredentialUpsertion {
+            name: name.into(),
+            mechanism: 1,
+            iterations,
+            salt: "salt".into(),
+            salted_password: "password".into(),
+        };
+        let users = scram::AlterUserScramCredentialsRequest {
+            upsertions: vec![user("a", 4096), user("b", 1)],
+            ..Default::default()
+        };
+        let codes: Vec<i16> =
+            client.call(&users, 0).await.results.iter().map(|result| result.error_code).collect();
+        assert_eq!(codes, [0, ErrorCode::UnacceptableCredential.code()]);
+        let down = |kind| features::UpdateFeaturesRequest {
+            feature_updates: vec![features::FeatureUpdateKey {
+                feature: "group.version".into(),
+                max_version_level: 0,
+                upgrade_type: kind,
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let told = client.call(&down(1), 2).await;
+        assert_eq!(told.error_code, ErrorCode::InvalidUpdateVersion.code());
+        assert_eq!(client.call(&down(2), 2).await.error_code, 0);
+
+        drop(client);
+        let broker = broker.restarted(|_| {}).await.unwrap();
+        let mut client = broker.connect().await;
+        let all = m::describe_client_quotas_request::DescribeClientQuotasRequest::default();
+        let entries = client.call(&all, 1).await.entries.unwrap();
+        assert_eq!((entries.len(), entries[0].values[0].value), (1, 1e6));
+        let all =
+            m::describe_user_scram_credentials_request::DescribeUserScramCredentialsRequest::default();
+        let results = client.call(&all, 0).await.results;
+        let told = (results[0].user.as_str(), results[0].credential_infos[0].iterations);
+        assert_eq!((results.len(), told), (1, ("a", 4096)));
+        let versions = ApiVersionsRequest {
+            client_software_name: "test".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        };
+        let features = client.call(&versions, 4).await.finalized_features;
+        assert!(features.iter().all(|feature| feature.name != "group.version"));
+    });
+}
+
+#[test]
+fn snapshots_take_the_place_of_the_metadata_log() {
+    run(async {
+        let settings = [("metadata.log.max.record.bytes.between.snapshots", "1000")];
+        let mut broker = TestBroker::start(&settings).await;
+        let mut client = broker.connect().await;
+        for number in 0..40 {
+            let topic = m::create_topics_request::CreatableTopic {
+                name: format!("t{number}"),
+                num_partitions: 1,
+                replication_factor: 1,
+                ..Default::default()
+            };
+            let request = m::create_topics_request::CreateTopicsRequest {
+                topics: vec![topic],
+                ..Default::default()
+            };
+            assert_eq!(client.call(&request, 7).await.topics[0].error_code, 0);
+        }
+        drop(client);
+        let snapshots = snapshots(broker.path());
+        assert_eq!(snapshots.len(), 2, "{snapshots:?}");
+        for _ in 0..2 {
+            broker = broker.restarted(|_| {}).await.unwrap();
+            let mut client = broker.connect().await;
+            let all = MetadataRequest { topics: None, ..Default::default() };
+            assert_eq!(client.call(&all, 12).await.topics.len(), 40);
+        }
+        let newest = snapshots.last().unwrap().clone();
+        let refused = broker.restarted(|_| cut_short(&newest)).await.err().unwrap().to_string();
+        assert!(refused.contains(&newest.display().to_string()), "{refused}");
+    });
+}
+
+fn snapshots(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir.join("__cluster_metadata-0")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "checkpoint")).collect();
+    found.sort();
+    found
+}
+
+fn cut_short(file: &Path) {
+    let bytes = std::fs::read(file).unwrap();
+    std::fs::write(file, &bytes[..bytes.len() - 5]).unwrap();
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What nobody should send: the sender loses its connection, and the others do not notice.
 
 use crate::support::{TestBroker, batch, connect, fetch_request, produce_request, run};
+use afluente_broker::dispatch::is_served;
+use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::frame::request_frame;
 use afluente_protocol::messages::metadata_request::MetadataRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -159,5 +161,38 @@ fn a_client_that_does_not_read_does_not_stop_the_others() {
         for _ in 0..50 {
             assert!(bystander.is_served().await);
         }
+    });
+}
+
+#[test]
+fn every_api_survives_bodies_of_random_bytes_in_every_version() {
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut bystander = broker.with_topic(1).await;
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move || {
+            // xorshift64: the same bytes in every run.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for key in ApiKey::ALL.iter().filter(|key| is_served(**key)) {
+            for version in key.supported().into_iter().flatten() {
+                let mut body = key.number().to_be_bytes().to_vec();
+                body.extend(version.to_be_bytes());
+                body.extend(7_i32.to_be_bytes());
+                body.extend((-1_i16).to_be_bytes());
+                if key.request_header_version(version) >= 2 {
+                    body.push(0);
+                }
+                for size in [1, 5, 24, 300] {
+                    let bytes = (0..size).map(|_| random().to_le_bytes()[0]);
+                    let request: Vec<u8> = body.iter().copied().chain(bytes).collect();
+                    sends(&broker, &frame(&request)).await;
+                }
+            }
+        }
+        assert!(bystander.is_served().await);
     });
 }

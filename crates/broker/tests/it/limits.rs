@@ -121,3 +121,41 @@ fn shown(page: &str) -> Vec<(String, String)> {
     shown.sort();
     shown
 }
+
+#[test]
+fn a_limit_that_is_set_while_the_broker_runs_holds_at_once_and_after_a_restart() {
+    use afluente_protocol::messages::incremental_alter_configs_request as alter;
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut client = broker.connect().await;
+        let set = |broker: &str, name: &str, value: &str| alter::IncrementalAlterConfigsRequest {
+            resources: vec![alter::AlterConfigsResource {
+                resource_type: 4,
+                resource_name: broker.into(),
+                configs: vec![alter::AlterableConfig {
+                    name: name.into(),
+                    config_operation: 0,
+                    value: Some(value.into()),
+                }],
+            }],
+            validate_only: false,
+        };
+        // What is set for one broker goes before what is set for all.
+        for (of, value) in [("1", "2"), ("", "1")] {
+            let request = set(of, "max.connections.per.ip", value);
+            assert_eq!(client.call(&request, 1).await.responses[0].error_code, 0);
+        }
+        let mut second = broker.connect().await;
+        assert!(second.is_served().await);
+        assert!(!broker.connect().await.is_served().await);
+        // Listeners are a broker's own.
+        let request = set("", "listeners", "PLAINTEXT://:1");
+        assert_ne!(client.call(&request, 1).await.responses[0].error_code, 0);
+
+        drop((client, second));
+        let broker = broker.restarted(|_| {}).await.unwrap();
+        let (mut first, mut second) = (broker.connect().await, broker.connect().await);
+        assert!(first.is_served().await && second.is_served().await);
+        assert!(!broker.connect().await.is_served().await);
+    });
+}

@@ -1,7 +1,7 @@
 //! A broker in this process, and a client that sends what it is told to.
 
 use afluente_broker::config::{Config, Inputs, Settings};
-use afluente_broker::server::Server;
+use afluente_broker::server::{Server, StartError};
 use afluente_env::Env;
 use afluente_env::net::Stream;
 use afluente_protocol::api_key::ApiKey;
@@ -18,12 +18,14 @@ use afluente_protocol::reader::Reader;
 use afluente_protocol::rope::Records;
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) struct TestBroker {
     pub(crate) server: Server,
-    _dir: TempDir,
+    settings: Vec<(String, String)>,
+    dir: TempDir,
 }
 
 /// Runs a test on a runtime of its own.
@@ -40,11 +42,20 @@ impl TestBroker {
             ("http.listener".into(), "127.0.0.1:0".into()),
         ];
         all.extend(overrides.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        let inputs = Inputs { overrides: all, ..Inputs::default() };
-        let (config, _) = Config::load(inputs).unwrap();
-        let settings = Settings::read(&config).unwrap();
-        let server = Server::start(Env::real(), config, settings).await.unwrap();
-        Self { server, _dir: dir }
+        let server = serve(&all).await.unwrap();
+        Self { server, settings: all, dir }
+    }
+
+    /// Stops, lets something be done to the directory, and starts again.
+    pub(crate) async fn restarted(self, meanwhile: impl FnOnce(&Path)) -> Result<Self, StartError> {
+        self.server.stop().await.unwrap();
+        meanwhile(self.dir.path());
+        let server = serve(&self.settings).await?;
+        Ok(Self { server, settings: self.settings, dir: self.dir })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -69,6 +80,13 @@ impl TestBroker {
         assert_eq!(response.topics[0].error_code, 0);
         client
     }
+}
+
+async fn serve(settings: &[(String, String)]) -> Result<Server, StartError> {
+    let inputs = Inputs { overrides: settings.to_vec(), ..Inputs::default() };
+    let (config, _) = Config::load(inputs).unwrap();
+    let settings = Settings::read(&config).unwrap();
+    Server::start(Env::real(), config, settings).await
 }
 
 pub(crate) async fn connect(address: SocketAddr) -> Stream {

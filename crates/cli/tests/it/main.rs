@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod differential;
+mod takeover;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The name of the file in the log directory.
-pub(crate) const FILE: &str = "afluente.checkpoint";
+pub(crate) const FILE: &str = crate::CHECKPOINT_FILE;
 const FILE_NEW: &str = "afluente.checkpoint.new";
 const MAGIC: [u8; 8] = *b"AFLTCKP1";
 const HEADER_BYTES: usize = 104;

@@ -1,0 +1,43 @@
+//! AlterReplicaLogDirs (34), versions 1 and 2. KIP-113.
+//!
+//! Not done: authorization. There is one log directory: everything is in it already.
+
+use crate::broker::Broker;
+use crate::dispatch::{CloseReason, RequestContext};
+use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::messages::alter_replica_log_dirs_request::AlterReplicaLogDirsRequest;
+use afluente_protocol::messages::alter_replica_log_dirs_response::{
+    AlterReplicaLogDirPartitionResult, AlterReplicaLogDirTopicResult, AlterReplicaLogDirsResponse,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    _context: &RequestContext<'_>,
+    request: AlterReplicaLogDirsRequest,
+) -> Result<AlterReplicaLogDirsResponse, CloseReason> {
+    let own = broker.settings.log.dirs.first();
+    let mut results = Vec::new();
+    for dir in request.dirs {
+        let is_own = own.is_some_and(|own| own == Path::new(&dir.path));
+        for topic in dir.topics {
+            let found = broker.topics.by_name(&topic.name);
+            let partitions = topic.partitions.iter().map(|index| {
+                let is_here = found.as_ref().is_some_and(|t| t.partition(*index).is_some());
+                let code = match (is_own, is_here) {
+                    (false, _) => ErrorCode::LogDirNotFound,
+                    (true, false) => ErrorCode::ReplicaNotAvailable,
+                    (true, true) => ErrorCode::None,
+                };
+                AlterReplicaLogDirPartitionResult {
+                    partition_index: *index,
+                    error_code: code.code(),
+                }
+            });
+            let partitions = partitions.collect();
+            results.push(AlterReplicaLogDirTopicResult { topic_name: topic.name, partitions });
+        }
+    }
+    Ok(AlterReplicaLogDirsResponse { results, ..Default::default() })
+}

@@ -15,6 +15,7 @@
 //! | [`admin`] | what tools and consoles ask of a cluster |
 //! | [`client`] | which broker a request belongs to, connecting again, trying again |
 //! | [`producer`] | records in, acknowledgements out |
+//! | [`consumer`] | reading records, alone or in a group |
 //!
 //! It knows nothing about how a broker works, nor about the layout of files. What is inside record
 //! batches is the business of `afluente_protocol::records`.
@@ -34,6 +35,7 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod consumer;
 pub mod deadline;
 pub mod error;
 pub mod metadata;
@@ -48,6 +50,7 @@ mod topic_partition;
 pub use admin::{Admin, AdminConfig};
 pub use client::{Client, Target};
 pub use config::ClientConfig;
+pub use consumer::{Consumer, ConsumerConfig};
 pub use coordinators::CoordinatorKind;
 pub use deadline::Deadline;
 pub use error::Error;

@@ -1,7 +1,8 @@
-//! The client against brokers of which the test says every answer.
+//! The client against brokers of which the test says every answer, and against real ones.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod admin;
 mod calls;
 mod fake;
 mod producing;
+mod real;

@@ -90,6 +90,15 @@ pub struct RecordIter<'a> {
     cursor: Cursor<'a>,
 }
 
+impl<'a> RecordIter<'a> {
+    /// The bytes of the section that the records to come are in.
+    #[inline]
+    #[must_use]
+    pub fn remaining(&self) -> &'a [u8] {
+        self.cursor.rest
+    }
+}
+
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordView<'a>, RecordsError>;
 

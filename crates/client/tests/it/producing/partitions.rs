@@ -120,7 +120,7 @@ fn what_cannot_be_sent_is_refused_with_the_reason() {
         let cluster = FakeCluster::start(1).await;
         cluster.create_topic("t", 2);
         Logs::behind(&cluster);
-        let producer = producer(&cluster, &[("max.request.size", "1000"), ("max.block.ms", "50")]);
+        let producer = producer(&cluster, &[("max.request.size", "1000"), ("max.block.ms", "500")]);
         let error = producer.send(Record::to("t").value(&[0; 1000])).await.unwrap_err();
         assert!(error.to_string().contains("max.request.size"), "{error}");
         for partition in [-1, 2] {

@@ -23,3 +23,15 @@ pub(crate) fn complain(error: &anyhow::Error) {
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(out, "afluente: {error:#}");
 }
+
+/// Starts logging for a tool, of which only warnings are of interest.
+pub(crate) fn start_quietly() {
+    let filter = EnvFilter::try_from_env(LEVELS).unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}

@@ -1,11 +1,15 @@
 //! `afluente`: the whole platform in one binary, one file a command.
+//!
+//! A command is one of the binary's own, or one of Kafka's tools ([`kafka`]), which also answer to
+//! Kafka's names.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
+mod kafka;
 mod logging;
 mod serve;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -19,11 +23,22 @@ struct Arguments {
 enum Command {
     /// Run a broker.
     Serve(serve::ServeArguments),
+    /// Put Kafka's tools where they are found.
+    Tools(kafka::install::ToolsArguments),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    if let Some(code) = kafka::dispatch(command_line()) {
+        return code;
+    }
+    let matches = Arguments::command().after_help(kafka::list()).get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let outcome = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Tools(arguments) => kafka::install::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,4 +47,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The name that the binary was started by, and its arguments; those that are not UTF-8 are left
+/// to clap, which says so.
+fn command_line() -> Vec<String> {
+    std::env::args_os().map_while(|argument| argument.into_string().ok()).collect()
 }

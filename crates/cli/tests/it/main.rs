@@ -3,6 +3,7 @@
 
 mod differential;
 mod takeover;
+mod tools;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -26,8 +27,8 @@ fn serve(dir: &Path) -> Command {
     command
 }
 
-/// Starts a broker and reads its log until it listens.
-fn start(dir: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
+/// Starts a broker and reads its log until it listens; the last is where.
+fn start(dir: &Path) -> (Child, BufReader<std::process::ChildStderr>, String) {
     let mut child = serve(dir).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -35,7 +36,9 @@ fn start(dir: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
         line.clear();
         assert_ne!(log.read_line(&mut line).unwrap(), 0, "it stopped before it listened");
     }
-    (child, log)
+    let (_, behind) = line.split_once("\"address\":\"").unwrap();
+    let (address, _) = behind.split_once('"').unwrap();
+    (child, log, address.to_owned())
 }
 
 fn signal(child: &Child, name: &str) {
@@ -80,7 +83,7 @@ fn the_configuration_in_force_is_printed_with_where_it_came_from() {
 fn sigterm_stops_a_broker_well_and_a_second_one_cannot_take_its_directory() {
     let dir = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let (mut child, mut log) = start(dir.path());
+        let (mut child, mut log, _) = start(dir.path());
         let told = fails(serve(dir.path()));
         assert!(told.contains("in use by another process"), "{told}");
         signal(&child, "-TERM");
@@ -95,10 +98,10 @@ fn sigterm_stops_a_broker_well_and_a_second_one_cannot_take_its_directory() {
 #[test]
 fn a_killed_broker_starts_again_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut child, _log) = start(dir.path());
+    let (mut child, _log, _) = start(dir.path());
     signal(&child, "-KILL");
     child.wait().unwrap();
-    let (mut child, _log) = start(dir.path());
+    let (mut child, _log, _) = start(dir.path());
     signal(&child, "-INT");
     assert!(child.wait().unwrap().success());
 }

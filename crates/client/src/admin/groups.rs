@@ -128,7 +128,7 @@ impl Admin {
                     group.group_id.clone(),
                     GroupListing {
                         group_id: group.group_id,
-                        kind: group.group_type,
+                        kind: capitalized(&group.group_type),
                         protocol_type: group.protocol_type,
                         state: group.group_state,
                     },
@@ -498,6 +498,14 @@ impl Admin {
         });
         Ok(results.collect())
     }
+}
+
+/// `Classic` for `classic`, as Kafka's own client shows what brokers say.
+fn capitalized(name: &str) -> String {
+    let mut chars = name.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
 }
 
 fn not_found(group: &str) -> Error {

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds what is missing and starts Afluente: a Kafka broker on this machine, in the foreground,
-# until Ctrl-C.
+# Builds what is missing and starts Afluente in the foreground, until Ctrl-C: a Kafka broker, the web
+# console, and demo data that flows.
 #
-#   ./init.sh                            listen on localhost:9092, data in ./data
-#   ./init.sh --listen localhost:29092   listen elsewhere
+#   ./init.sh                            broker on localhost:9092, console on localhost:8080, data in ./data
+#   ./init.sh --listen localhost:29092   the broker elsewhere
+#   ./init.sh --console-listen HOST:PORT the console elsewhere
+#   ./init.sh --no-demo                  without the demo data
 #   ./init.sh --data-dir DIR             keep the data elsewhere
 #   ./init.sh --override KEY=VALUE       set a key of Kafka's server.properties; may be repeated
 #   ./init.sh --reset                    delete the data first; asks before it does
@@ -13,6 +15,8 @@ set -euo pipefail
 home=$(cd "$(dirname "$0")" && pwd)
 
 listen=localhost:9092
+console_listen=localhost:8080
+demo=(--demo)
 data_dir=$home/data
 reset=false
 overrides=()
@@ -30,20 +34,24 @@ while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help) usage && exit 0 ;;
         --reset) reset=true && shift && continue ;;
-        --listen | --data-dir | --override) [ $# -ge 2 ] || die "$1 needs a value" ;;
+        --no-demo) demo=() && shift && continue ;;
+        --listen | --console-listen | --data-dir | --override) [ $# -ge 2 ] || die "$1 needs a value" ;;
         *) die "there is no option \"$1\"; see ./init.sh --help" ;;
     esac
     case "$1" in
         --listen) listen=$2 ;;
+        --console-listen) console_listen=$2 ;;
         --data-dir) data_dir=$2 ;;
         --override) overrides+=(--override "$2") ;;
     esac
     shift 2
 done
-case "$listen" in
-    *:*) ;;
-    *) die "--listen wants HOST:PORT, for example localhost:9092; got \"$listen\"" ;;
-esac
+for address in "$listen" "$console_listen"; do
+    case "$address" in
+        *:*) ;;
+        *) die "an address is HOST:PORT, for example localhost:9092; got \"$address\"" ;;
+    esac
+done
 
 command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup (https://rustup.rs)"
 command -v cc >/dev/null || die "a C compiler is missing: install gcc or clang"
@@ -58,21 +66,23 @@ if $reset && [ -e "$data_dir" ]; then
     rm -rf -- "$data_dir"
 fi
 
-echo "Building Afluente (the first time takes some minutes) ..."
+target=${CARGO_TARGET_DIR:-$home/target}
+[ -x "$target/release/afluente" ] || echo "Building Afluente (the first time takes some minutes) ..."
 started=$SECONDS
 (cd "$home" && cargo build --quiet --release --package afluente-cli)
-echo "Built in $((SECONDS - started)) s."
+[ $((SECONDS - started)) -lt 5 ] || echo "Built in $((SECONDS - started)) s."
 
 cat <<EOF
 
-A Kafka broker on $listen, data in $data_dir. Ctrl-C stops it. Try, in another terminal:
+  Console  http://$console_listen
+  Broker   $listen, data in $data_dir
+  Ctrl-C stops both. In another terminal, try:
 
-  kcat -b $listen -L
-  echo hello | kcat -b $listen -P -t greetings
-  kcat -b $listen -C -t greetings -e
-
-or any Kafka client or tool with bootstrap.servers=$listen.
+    echo '{"hello": "river"}' | kcat -b $listen -P -t greetings
+    kcat -b $listen -C -t invoices -o end
 
 EOF
-target=${CARGO_TARGET_DIR:-$home/target}
-exec "$target/release/afluente" serve --data-dir "$data_dir" --listen "$listen" "${overrides[@]+"${overrides[@]}"}"
+# What is told by default is for operators; the first look needs warnings only.
+export AFLUENTE_LOG=${AFLUENTE_LOG:-warn}
+exec "$target/release/afluente" serve --data-dir "$data_dir" --listen "$listen" \
+    --console "$console_listen" "${demo[@]+"${demo[@]}"}" "${overrides[@]+"${overrides[@]}"}"

@@ -6,6 +6,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
 mod kafka;
+mod console;
+mod demo;
 mod logging;
 mod serve;
 
@@ -21,10 +23,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a broker.
+    /// Run a broker; with a console and demo data beside it, if asked.
     Serve(serve::ServeArguments),
     /// Put Kafka's tools where they are found.
     Tools(kafka::install::ToolsArguments),
+    /// Run the web console for a cluster, ours or Apache Kafka's.
+    Console(console::ConsoleArguments),
+    /// Feed live demo data to a cluster: invoices, orders, flights.
+    Demo(demo::DemoArguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Tools(arguments) => kafka::install::run(arguments),
+        Command::Console(arguments) => console::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,14 +1,17 @@
 //! `afluente serve`: runs a broker until it is told to stop.
 
-use crate::logging;
+use crate::{console, demo, logging};
 use afluente_broker::config::{Config, Inputs, Notice, Settings, render};
 use afluente_broker::server::Server;
+use afluente_console::{ConsoleConfig, ConsoleServer};
+use afluente_demo::run::DemoConfig;
 use afluente_env::Env;
 use afluente_env::tasks::{self, Cores};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::future::poll_fn;
 use std::io::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
@@ -27,6 +30,12 @@ pub(crate) struct ServeArguments {
     /// Set a key of the configuration; may be repeated.
     #[arg(long = "override", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Also run the web console, here.
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "localhost:8080")]
+    console: Option<String>,
+    /// Also feed demo data to this broker: invoices, orders, flights.
+    #[arg(long)]
+    demo: bool,
     /// Show the configuration in force, with where each value came from, and stop.
     #[arg(long)]
     print_config: bool,
@@ -34,6 +43,7 @@ pub(crate) struct ServeArguments {
 
 pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let print_config = arguments.print_config;
+    let beside = Beside { console: arguments.console.clone(), demo: arguments.demo };
     let (config, notices) = Config::load(inputs(arguments)?)?;
     let settings = Settings::read(&config)?;
     if print_config {
@@ -50,17 +60,88 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         // The first poll begins to listen: a signal that comes during the start is not missed, and
         // does not kill the process in the middle of it.
         let first = poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx))).await;
-        let server = Server::start(env, config, settings).await?;
+        let data_dir = settings.log.dirs.first().cloned();
+        let server = Server::start(env.clone(), config, settings).await?;
+        let beside = beside.start(&env, &server, data_dir).await?;
         match first {
             Poll::Ready(listened) => listened,
             Poll::Pending => stop.await,
         }
         .context("could not listen for signals")?;
         tracing::info!("stopping");
+        beside.stop().await;
         server.stop().await.context("the data was not closed well")?;
         tracing::info!("stopped");
         anyhow::Ok(())
     })
+}
+
+/// What runs beside the broker in this process, as a client of it like any other.
+struct Beside {
+    console: Option<String>,
+    demo: bool,
+}
+
+/// The same, running.
+struct Running {
+    console: Option<ConsoleServer>,
+    demo: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Beside {
+    async fn start(
+        self,
+        env: &Env,
+        server: &Server,
+        data_dir: Option<PathBuf>,
+    ) -> anyhow::Result<Running> {
+        let mut running = Running { console: None, demo: None };
+        if self.console.is_none() && !self.demo {
+            return Ok(running);
+        }
+        let (_, address) = server.addresses().first().context("the broker listens nowhere")?;
+        let bootstrap = local(*address).to_string();
+        let demo = self.demo.then(|| DemoConfig::all(bootstrap.clone()));
+        let demos = demo.as_ref().map(DemoConfig::names).unwrap_or_default();
+        if let Some(listen) = self.console {
+            let metrics = server.http_address().map(|at| (at.ip().to_string(), at.port()));
+            let config = ConsoleConfig {
+                demos,
+                metrics,
+                is_afluente: true,
+                keep: data_dir.map(|dir| dir.join("console.json")),
+                ..console::config(listen, &[("bootstrap.servers".to_owned(), bootstrap)])?
+            };
+            running.console = Some(console::start(env, config).await?);
+        }
+        if let Some(demo) = demo {
+            running.demo = Some(demo::spawn(env, demo));
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    async fn stop(self) {
+        if let Some(demo) = self.demo {
+            demo.abort();
+        }
+        if let Some(console) = self.console {
+            console.stop().await;
+        }
+    }
+}
+
+/// Where a client on this machine connects to what listens on `address`.
+fn local(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    address
 }
 
 /// Puts the data where programs of this user keep theirs, when nobody says where.

@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
     row(5, "flow", Only(&["streams", "connect", "httpd", "env"])),
     row(6, "console", Only(&["client", "httpd", "env", "protocol"])),
     // The demo is a user of the platform like any other, with Streams for its joins.
-    row(6, "demo", Only(&["client", "streams", "env"])),
+    row(6, "demo", Only(&["client", "protocol", "streams", "env"])),
     row(7, "cli", Anything),
     row(ASIDE, "sim", Anything),
     row(ASIDE, "bench", Anything),

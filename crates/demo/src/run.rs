@@ -1,0 +1,164 @@
+//! Feeding the machines to a cluster: topics, one producer, a step ten times a second.
+
+use crate::flights::{self, Replay};
+use crate::invoices::{self, Stores, Trade};
+use crate::orders::{self, Shop};
+use crate::record::{Outgoing, Topic};
+use crate::services;
+use afluente_client::producer::{Producer, ProducerConfig, Record};
+use afluente_client::{Client, Error, Target};
+use afluente_env::Env;
+use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
+use std::time::Duration;
+
+/// Between two steps of the machines.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Before trying again when the cluster does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One replica where the cluster has one broker: its own default decides.
+const CLUSTER_DEFAULT: i16 = -1;
+
+/// What runs, and how fast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DemoConfig {
+    /// Where the cluster is, as `bootstrap.servers` has it.
+    pub bootstrap: String,
+    /// Invoices a second, as the average of a day of trade; `None` leaves the stores closed.
+    pub invoices_per_second: Option<f64>,
+    /// How long a day of trade lasts.
+    pub day: Duration,
+    /// Orders a second; `None` leaves the shop closed.
+    pub orders_per_second: Option<f64>,
+    /// How much faster than in 2013 the flights leave; `None` leaves them on the ground.
+    pub flights_speed: Option<f64>,
+}
+
+impl DemoConfig {
+    /// All of the demo, at a rate that a laptop does not notice.
+    #[must_use]
+    pub fn all(bootstrap: impl Into<String>) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+            invoices_per_second: Some(25.0),
+            day: Duration::from_secs(600),
+            orders_per_second: Some(5.0),
+            flights_speed: Some(60.0),
+        }
+    }
+
+    /// The names of what runs.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let parts = [
+            ("invoices", self.invoices_per_second.is_some()),
+            ("orders", self.orders_per_second.is_some()),
+            ("flights", self.flights_speed.is_some()),
+        ];
+        parts.into_iter().filter(|(_, runs)| *runs).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn topics(&self) -> Vec<Topic> {
+        let mut topics = Vec::new();
+        if self.invoices_per_second.is_some() {
+            topics.extend([invoices::INVOICES, services::INVENTORY, services::LOYALTY]);
+            topics.extend([services::SMS, services::SHIPMENTS, services::LEDGER]);
+        }
+        if self.orders_per_second.is_some() {
+            topics.extend([orders::CUSTOMERS, orders::ADDRESSES, orders::ITEMS, orders::ORDERS]);
+        }
+        if self.flights_speed.is_some() {
+            topics.push(flights::FLIGHTS);
+        }
+        topics
+    }
+}
+
+/// Runs until it is dropped. A cluster that does not answer is waited for.
+///
+/// # Errors
+/// When the configuration of the client cannot be used.
+pub async fn run(env: Env, config: DemoConfig) -> Result<(), Error> {
+    let properties = [
+        ("bootstrap.servers", config.bootstrap.as_str()),
+        ("client.id", "afluente-demo"),
+        ("linger.ms", "20"),
+    ];
+    let producer_config = ProducerConfig::from_properties(properties)?;
+    let producer = Producer::new(env.clone(), producer_config)?;
+    while let Err(error) = create_topics(producer.client(), &config.topics()).await {
+        tracing::warn!(%error, "the demo waits for the cluster");
+        env.clock.sleep(PAUSE).await;
+    }
+    generate(&env, &config, &producer).await
+}
+
+async fn generate(env: &Env, config: &DemoConfig, producer: &Producer) -> Result<(), Error> {
+    let (clock, rng) = (&env.clock, env.rng.fork());
+    let now_ms = clock.wall_ms();
+    let day_ms = i64::try_from(config.day.as_millis()).unwrap_or(i64::MAX).max(1);
+    let trade = |per_second| Trade { per_second, day_ms };
+    let mut stores = config.invoices_per_second.map(|rate| Stores::open(trade(rate), now_ms));
+    let mut shop = config.orders_per_second.map(|rate| Shop::open(rate, now_ms));
+    let mut replay = config.flights_speed.map(Replay::start);
+    loop {
+        let now_ms = clock.wall_ms();
+        let mut records = Vec::new();
+        records.extend(stores.iter_mut().flat_map(|stores| stores.step(now_ms, &rng)));
+        records.extend(shop.iter_mut().flat_map(|shop| shop.step(now_ms, &rng)));
+        records.extend(replay.iter_mut().flat_map(|replay| replay.step(now_ms)));
+        send(producer, &records).await;
+        clock.sleep(STEP).await;
+    }
+}
+
+/// Hands records to the producer, which sends and repeats them by itself.
+async fn send(producer: &Producer, records: &[Outgoing]) {
+    for outgoing in records {
+        let record = Record {
+            value: outgoing.value.as_deref(),
+            ..Record::to(outgoing.topic).key(outgoing.key.as_bytes())
+        };
+        let told = |outcome: afluente_client::producer::DeliveryResult| {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "a record of the demo was not written");
+            }
+        };
+        if let Err(error) = producer.send_then(record, told).await {
+            tracing::warn!(%error, topic = outgoing.topic, "a record of the demo was not sent");
+        }
+    }
+}
+
+/// Makes the topics that are not there yet.
+async fn create_topics(client: &Client, topics: &[Topic]) -> Result<(), Error> {
+    let topic = |topic: &Topic| CreatableTopic {
+        name: topic.name.to_owned(),
+        num_partitions: topic.partitions,
+        replication_factor: CLUSTER_DEFAULT,
+        assignments: Vec::new(),
+        configs: if topic.compacted {
+            let name = "cleanup.policy".to_owned();
+            vec![CreatableTopicConfig { name, value: Some("compact".to_owned()) }]
+        } else {
+            Vec::new()
+        },
+    };
+    let request = CreateTopicsRequest {
+        topics: topics.iter().map(topic).collect(),
+        timeout_ms: 10_000,
+        validate_only: false,
+    };
+    let answer = client.send(Target::Controller, request, client.deadline()).await?;
+    for topic in answer.topics {
+        if ErrorCode::from_i16(topic.error_code) != Some(ErrorCode::TopicAlreadyExists) {
+            let about = || format!("topic {:?}", topic.name);
+            Error::check(topic.error_code, topic.error_message.clone(), about)?;
+        }
+    }
+    Ok(())
+}

@@ -95,7 +95,11 @@ export class Meter {
     for (const key of keys)
       for (const value of values)
         if (Number.isFinite(value)) this.points.push({ t: message.timestamp, key, value });
-    if (this.points.length > 60_000) this.points.splice(0, 10_000);
+    // What no window or past reaches any more.
+    const tooOld = message.timestamp - panel.windowMs - 60_000;
+    let gone = 0;
+    while (gone < this.points.length && this.points[gone].t < tooOld) gone++;
+    if (gone > 1_000) this.points.splice(0, gone);
   }
   value(points) {
     const { aggregate, windowMs } = this.panel;

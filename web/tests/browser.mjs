@@ -1,5 +1,5 @@
 // Starts what the tests look at, and a Chromium to look with.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -44,6 +44,70 @@ export async function startMock(options = [], port = null) {
         child.kill("SIGKILL");
       }),
   };
+}
+
+/** The product itself: `AFLUENTE`, or what cargo built last; null where it was not built, or has no console. */
+export const afluentePath = (() => {
+  const target = process.env.CARGO_TARGET_DIR ?? join(WEB, "../target");
+  const path = process.env.AFLUENTE ?? join(target, "debug/afluente");
+  if (!existsSync(path)) return null;
+  return spawnSync(path, ["serve", "--help"], { encoding: "utf8" }).stdout?.includes("--console")
+    ? path
+    : null;
+})();
+
+/** Broker, console and demo data in one process; stopped and started again it keeps its data and its ports. */
+export async function startAfluente() {
+  const folder = mkdtempSync(join(tmpdir(), "afluente-data-"));
+  const [broker, console, metrics] = [await freePort(), await freePort(), await freePort()];
+  let child = null;
+  let output = "";
+  const at = {
+    url: `http://127.0.0.1:${console}`,
+    output: () => output,
+    start: async () => {
+      child = spawn(
+        afluentePath,
+        [
+          "serve",
+          ...[
+            "--data-dir",
+            folder,
+            "--listen",
+            `127.0.0.1:${broker}`,
+            "--console",
+            `127.0.0.1:${console}`,
+            "--demo",
+          ],
+          ...["--override", `http.listener=127.0.0.1:${metrics}`],
+        ],
+        { stdio: ["ignore", "pipe", "pipe"] },
+      );
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on("data", (text) => {
+          output += text;
+        });
+      }
+      for (;;) {
+        if (child.exitCode !== null) throw new Error(`afluente ended with ${child.exitCode}:\n${output}`);
+        const answer = await fetch(`${at.url}/api/overview`).catch(() => null);
+        if (answer?.ok) return;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    },
+    /** As a power cut does it, as far as the process goes. */
+    kill: () =>
+      new Promise((resolve) => {
+        child.on("exit", resolve);
+        child.kill("SIGKILL");
+      }),
+    stop: async () => {
+      if (child?.exitCode === null && child.signalCode === null) await at.kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await at.start();
+  return at;
 }
 
 export async function openBrowser() {

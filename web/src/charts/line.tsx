@@ -16,6 +16,8 @@ export interface Line {
 
 /** Points come a moment late: the right edge stays behind, so that the line arrives there smoothly. */
 const DELAY_MS = 1_200;
+/** Above this, the axis tells minutes. */
+const SECONDS_MS_MAX = 120_000;
 
 export function LineChart(props: {
   label: string;
@@ -110,9 +112,9 @@ export function LineChart(props: {
             grid: { show: false },
             ticks: { show: false },
             size: 26,
-            space: 90,
+            space: windowMs > SECONDS_MS_MAX ? 60 : 84,
             values: (_, splits) =>
-              splits.map((split) => language.time(split).slice(0, latest.current.windowMs > 600_000 ? 5 : 8)),
+              splits.map((split) => language.time(split).slice(0, windowMs > SECONDS_MS_MAX ? 5 : 8)),
           },
           {
             stroke: text,

@@ -34,6 +34,8 @@ const LOAD: Record<Locale, () => Promise<{ default: Texts }>> = {
   pt: () => import("virtual:locale/pt"),
 };
 const INTL: Record<Locale, string> = { en: "en-GB", es: "es", pt: "pt-BR" };
+/** British short forms (1m, 1k) are too easily taken for units. */
+const INTL_NUMBERS: Record<Locale, string> = { ...INTL, en: "en-US" };
 
 export const loadTexts = async (locale: Locale): Promise<Texts> => (await LOAD[locale]()).default;
 
@@ -49,9 +51,10 @@ export class Language {
     readonly isUtc: boolean,
   ) {
     this.intl = INTL[locale];
-    this.compact = new Intl.NumberFormat(this.intl, { notation: "compact", maximumFractionDigits: 1 });
-    this.plain = new Intl.NumberFormat(this.intl, { maximumFractionDigits: 2 });
-    this.short = new Intl.NumberFormat(this.intl, { maximumSignificantDigits: 3 });
+    const numbers = INTL_NUMBERS[locale];
+    this.compact = new Intl.NumberFormat(numbers, { notation: "compact", maximumSignificantDigits: 4 });
+    this.plain = new Intl.NumberFormat(numbers, { maximumFractionDigits: 2 });
+    this.short = new Intl.NumberFormat(numbers, { maximumSignificantDigits: 3 });
   }
 
   t = (key: Key, values: Values = {}): string => fill(this.texts[key] ?? key, values, this.intl);

@@ -74,13 +74,13 @@ export function Overview() {
           <Stat
             label={t("overview.messagesIn")}
             value={rate(rates.inMessages)}
-            unit={t("unit.perSecond")}
+            unit={t("overview.messagesPerSecond")}
             hint={rates.inBytes !== null && `${bytes(rates.inBytes)}/s`}
           />
           <Stat
             label={t("overview.messagesOut")}
             value={rate(rates.outMessages)}
-            unit={rates.outMessages === null ? undefined : t("unit.perSecond")}
+            unit={rates.outMessages === null ? undefined : t("overview.messagesPerSecond")}
             hint={rates.outBytes !== null && `${bytes(rates.outBytes)}/s`}
           />
           <Stat

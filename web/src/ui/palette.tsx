@@ -110,6 +110,8 @@ export function Palette(props: { onClose: () => void; onHelp: () => void }) {
       <Modal.Content aria-label={t("palette.open")}>
         <TextInput
           data-autofocus
+          // At once, so that what is typed right after Ctrl-K is not lost.
+          autoFocus
           size="md"
           variant="unstyled"
           px="md"

@@ -8,6 +8,7 @@ mod build;
 mod punctuation;
 
 use crate::error::{Error, Flow};
+use crate::processors::stream_join::JoinTime;
 use crate::record::{Data, Headers, Record};
 use crate::stores::{Store, StoreSpec};
 use bytes::Bytes;
@@ -188,6 +189,8 @@ pub struct Graph {
     dropped: Cell<u64>,
     wants_commit: Cell<bool>,
     emit_interval_ms: Cell<i64>,
+    /// What the joins know of time, by the name of the join.
+    join_times: RefCell<Vec<(Arc<str>, JoinTime)>>,
 }
 
 impl std::fmt::Debug for Graph {
@@ -393,6 +396,23 @@ impl<'a> Context<'a> {
     /// How often results of closed windows are looked for.
     pub(crate) fn emit_interval_ms(&self) -> i64 {
         self.graph.emit_interval_ms.get()
+    }
+
+    /// The place of what both sides of a join know of time.
+    pub(crate) fn join_time_id(&self, join: &Arc<str>) -> usize {
+        let mut times = self.graph.join_times.borrow_mut();
+        times.iter().position(|(name, _)| name == join).unwrap_or_else(|| {
+            times.push((Arc::clone(join), JoinTime::default()));
+            times.len() - 1
+        })
+    }
+
+    pub(crate) fn join_time(&self, id: usize) -> JoinTime {
+        self.graph.join_times.borrow()[id].1
+    }
+
+    pub(crate) fn set_join_time(&self, id: usize, time: JoinTime) {
+        self.graph.join_times.borrow_mut()[id].1 = time;
     }
 
     /// Counts a record that an operator will not process.

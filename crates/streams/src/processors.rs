@@ -6,6 +6,8 @@ pub(crate) mod getter;
 pub(crate) mod session_aggregate;
 pub(crate) mod sliding_aggregate;
 pub(crate) mod stateless;
+pub(crate) mod stream_join;
+pub(crate) mod stream_table_join;
 pub(crate) mod table_aggregate;
 pub(crate) mod table_join;
 pub(crate) mod table_source;

@@ -7,6 +7,7 @@
 pub(crate) mod handles;
 mod key_value;
 mod memory;
+pub(crate) mod outer_join;
 mod session;
 mod window;
 

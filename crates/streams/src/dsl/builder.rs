@@ -3,6 +3,7 @@
 use super::graph::{Builder, NodeTraits, ROOT};
 use super::settings::{Consumed, Materialized};
 use super::stream::KStream;
+use super::stream_join::GlobalTable;
 use super::table::{KTable, TableSupplier};
 use crate::error::Error;
 use crate::processors::ends::source;
@@ -40,7 +41,7 @@ impl StreamsBuilder {
         Self { reuse_source_topics: true, ..self }
     }
 
-    fn builder(&self) -> &Builder {
+    pub(super) fn builder(&self) -> &Builder {
         self.builder.as_ref().expect("made by `new`")
     }
 
@@ -132,6 +133,36 @@ impl StreamsBuilder {
             queryable,
             next_name: None,
         }
+    }
+
+    /// A topic as a table that every instance holds whole. It is read to its end before the application starts.
+    pub fn global_table<K: HasSerde, V: HasSerde>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: Materialized<K, V>,
+    ) -> GlobalTable<K, V> {
+        let builder = self.builder();
+        let keys =
+            materialized.keys.clone().or_else(|| consumed.keys.clone()).unwrap_or_else(K::serde);
+        let values = materialized
+            .values
+            .clone()
+            .or_else(|| consumed.values.clone())
+            .unwrap_or_else(V::serde);
+        let (materialized, _) =
+            materialized.named_or(|| builder.new_store_name(&format!("{topic}-")));
+        let source = builder.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");
+        let name = builder.name_or(consumed.name.as_deref(), "KTABLE-SOURCE-");
+        let supplier =
+            SourceTable::new(&materialized, Some(String::new()), keys.clone(), values.clone());
+        let getter = supplier.getter();
+        let source_node = source_spec(&source, vec![topic.to_owned()], keys, values, &consumed);
+        let topic = topic.to_owned();
+        builder.add(&[ROOT], &source.clone(), NodeTraits::default(), move |topology, _| {
+            supplier.write_global(topology, source_node, &name, &topic)
+        });
+        GlobalTable { getter, queryable: materialized.store_name().to_owned() }
     }
 
     /// The topology of all that was called.

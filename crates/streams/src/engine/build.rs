@@ -113,6 +113,7 @@ impl Topology {
             dropped: Cell::new(0),
             wants_commit: Cell::new(false),
             emit_interval_ms: Cell::new(EMIT_INTERVAL_MS),
+            join_times: RefCell::default(),
         })
     }
 }

@@ -59,6 +59,28 @@ impl<K: Data, V: Data> SourceTable<K, V> {
         true
     }
 
+    /// Adds the source, the processor and the store of a global table.
+    pub(crate) fn write_global(
+        &self,
+        topology: &mut Topology,
+        source: NodeSpec,
+        name: &str,
+        topic: &str,
+    ) -> Result<(), Error> {
+        let store = self.0.store.clone();
+        let processor = NodeSpec {
+            name: name.to_owned(),
+            parents: vec![source.name.clone()],
+            kind: NodeKind::Processor {
+                make: Arc::new(move || {
+                    node(TableSource { store: Some(store.clone()), handle: None, sends_old: false })
+                }),
+                stores: Vec::new(),
+            },
+        };
+        topology.add_global_store(source, processor, self.0.spec.clone(), topic)
+    }
+
     /// Adds the processor, and the store if there is one.
     pub(crate) fn write(
         &self,

@@ -4,7 +4,7 @@ use super::session::session_key;
 use super::{KeyValueBytes, SessionBytes, Store, WindowBytes, join_time, split_time};
 use crate::engine::Context;
 use crate::error::Error;
-use crate::record::{Timestamped, Window};
+use crate::record::{Headers, Timestamped, Window};
 use crate::serdes::SerdeOf;
 use bytes::Bytes;
 use std::marker::PhantomData;
@@ -133,8 +133,6 @@ pub(crate) enum TimestampedKeyValue {}
 pub(crate) enum PlainKeyValue {}
 /// Values with their times, by key and window.
 pub(crate) enum TimestampedWindows {}
-/// Plain values by key and window.
-pub(crate) enum PlainWindows {}
 /// Values by key and session.
 pub(crate) enum Sessions {}
 
@@ -244,6 +242,19 @@ impl<K, V> Handle<K, V, TimestampedWindows> {
         value: Option<&V>,
         timestamp: i64,
     ) -> Result<(), Error> {
+        self.put_with(ctx, key, start_ms, value, timestamp, Headers::default())
+    }
+
+    /// As [`Self::put`], with headers for the record of the changelog.
+    pub(crate) fn put_with(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        start_ms: i64,
+        value: Option<&V>,
+        timestamp: i64,
+        headers: Headers,
+    ) -> Result<(), Error> {
         let key = self.key(key)?;
         let with_time = match value {
             Some(value) => Some(join_time(timestamp, &self.value(value)?)),
@@ -256,41 +267,7 @@ impl<K, V> Handle<K, V, TimestampedWindows> {
             store.put(&entry, with_time)?;
             Ok(entry)
         })?;
-        ctx.log_change(self.id, entry, plain, logged_at);
-        Ok(())
-    }
-}
-
-impl<K, V> Handle<K, V, PlainWindows> {
-    pub(crate) fn fetch_range(
-        &self,
-        ctx: &Context<'_>,
-        key: &K,
-        from_ms: i64,
-        to_ms: i64,
-    ) -> Result<Vec<(i64, V)>, Error> {
-        let key = self.key(key)?;
-        self.with_window(ctx, |store| store.fetch_range(&key, from_ms, to_ms))?
-            .into_iter()
-            .map(|(start_ms, bytes)| Ok((start_ms, self.read_value(&bytes)?)))
-            .collect()
-    }
-
-    pub(crate) fn put(
-        &self,
-        ctx: &Context<'_>,
-        key: &K,
-        start_ms: i64,
-        value: Option<&V>,
-    ) -> Result<(), Error> {
-        let key = self.key(key)?;
-        let value = value.map(|value| self.value(value)).transpose()?;
-        let entry = self.with_window(ctx, |store| {
-            let entry = store.next_key(&key, start_ms);
-            store.put(&entry, value.clone())?;
-            Ok(entry)
-        })?;
-        ctx.log_change(self.id, entry, value, ctx.timestamp());
+        ctx.log_change_with(self.id, entry, plain, logged_at, headers);
         Ok(())
     }
 }

@@ -39,8 +39,11 @@ impl WindowBytes {
     }
 
     pub(crate) fn put(&mut self, key: &Bytes, value: Option<Bytes>) -> Result<(), Error> {
-        // A null beside duplicates has nothing to delete.
+        // A null beside duplicates has nothing to delete, but time goes on with it.
         if value.is_none() && self.retain_duplicates {
+            if let Some((_, start_ms, _)) = split_key(key) {
+                self.observed_time = self.observed_time.max(start_ms);
+            }
             return Ok(());
         }
         self.put_raw(key, value)

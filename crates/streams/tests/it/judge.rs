@@ -46,7 +46,8 @@ fn random_topologies_do_what_they_do_in_java() {
             refused += 1;
             continue;
         }
-        if let Some(difference) = difference("", &java, &ours) {
+        let failed = java.get("error").or_else(|| ours.get("error")).map(plain);
+        if let Some(difference) = failed.or_else(|| difference("", &java, &ours)) {
             let difference: String = difference.chars().take(SHOWN_CHARS).collect();
             if differing.is_empty() {
                 eprintln!("{}\ncase {case}", show(&case));

@@ -43,6 +43,7 @@ enum Kind {
     Group,
     WindowedGroup,
     GroupTable,
+    Global,
     Split,
 }
 
@@ -108,7 +109,13 @@ impl Drawing {
     fn sources(&mut self) {
         for at in 0..1 + self.dice.below(3) {
             let name = self.name();
-            if self.dice.one_in(3) {
+            if at > 0 && self.dice.one_in(5) {
+                let topic = format!("global{at}");
+                self.topics.push(topic.clone());
+                let store = self.store();
+                let op = json!({"op": "globalTable", "topic": topic, "name": name, "store": store});
+                self.add(Kind::Global, op);
+            } else if self.dice.one_in(3) {
                 let topic = format!("table{at}");
                 self.topics.push(topic.clone());
                 let store = self.store();
@@ -123,6 +130,42 @@ impl Drawing {
                 }
                 self.topics.extend(topics.clone());
                 self.add(TEXTS, json!({"op": "stream", "topics": topics, "name": name}));
+            }
+        }
+    }
+
+    /// A join of a stream with whatever there is.
+    fn join(&mut self, at: usize) {
+        let (name, n) = (self.name(), self.n());
+        match self.dice.below(5) {
+            0 => {
+                let Some(other) = self.any(|kind| kind == Kind::Global) else { return };
+                let kind = self.dice.pick(&["inner", "left"]);
+                let op = json!({
+                    "op": "globalJoin", "in": at, "other": other, "kind": kind, "n": n, "name": name,
+                });
+                self.add(TEXTS, op);
+            }
+            1 | 2 => {
+                let other = self.any(|kind| matches!(kind, Kind::Table { windowed: false, .. }));
+                let Some(other) = other else { return };
+                let kind = self.dice.pick(&["inner", "left"]);
+                let op = json!({
+                    "op": "streamTableJoin", "in": at, "other": other, "kind": kind, "n": n, "name": name,
+                });
+                self.add(TEXTS, op);
+            }
+            _ => {
+                let Some(other) = self.any(|kind| kind == TEXTS) else { return };
+                let kind = self.dice.pick(&["inner", "left", "outer"]);
+                let (before, after) =
+                    (self.dice.pick(&[0, 5, 20, 60]), self.dice.pick(&[5, 20, 60]));
+                let grace = self.dice.pick(&[0, 0, 10, 100]);
+                let op = json!({
+                    "op": "streamJoin", "in": at, "other": other, "kind": kind, "n": n, "name": name,
+                    "before": before, "after": after, "grace": grace,
+                });
+                self.add(TEXTS, op);
             }
         }
     }
@@ -173,7 +216,8 @@ impl Drawing {
 
     fn text_stream_step(&mut self, at: usize) {
         let (name, n) = (self.name(), self.n());
-        match self.dice.below(8) {
+        match self.dice.below(11) {
+            8.. => self.join(at),
             0 => {
                 let other = self.any(|kind| kind == TEXTS).unwrap_or(at);
                 if other != at {

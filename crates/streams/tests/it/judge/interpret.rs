@@ -5,9 +5,10 @@ use super::functions::{
 };
 use afluente_streams::driver::TestDriver;
 use afluente_streams::dsl::{
-    Branches, Consumed, EmitStrategy, Grouped, GroupedStream, GroupedTable, KStream, KTable,
-    Materialized, Produced, Repartitioned, SessionWindowedStream, SessionWindows,
-    SlidingWindowedStream, SlidingWindows, StreamsBuilder, TimeWindowedStream, TimeWindows,
+    Branches, Consumed, EmitStrategy, GlobalTable, Grouped, GroupedStream, GroupedTable,
+    JoinWindows, KStream, KTable, Materialized, Produced, Repartitioned, SessionWindowedStream,
+    SessionWindows, SlidingWindowedStream, SlidingWindows, StreamsBuilder, TimeWindowedStream,
+    TimeWindows,
 };
 use afluente_streams::record::{Header, Headers, Record, Windowed};
 use afluente_streams::stores::StoreKind;
@@ -34,6 +35,7 @@ enum Node {
     Sliding(SlidingWindowedStream<S, S>),
     Session(SessionWindowedStream<S, S>),
     GroupTable(GroupedTable<S, S>),
+    Global(GlobalTable<S, S>),
     SplitSS(Split<S, S>),
 }
 
@@ -242,10 +244,15 @@ fn node(builder: &StreamsBuilder, nodes: &[Node], op: &Op<'_>) -> Node {
             let topic = op.0["topic"].as_str().unwrap();
             return Node::TableSS(builder.table(topic, consumed, op.materialized()));
         }
+        "globalTable" => {
+            let consumed = op.name().map_or_else(Consumed::new, |name| Consumed::new().named(name));
+            let topic = op.0["topic"].as_str().unwrap();
+            return Node::Global(builder.global_table(topic, consumed, op.materialized()));
+        }
         _ => {}
     }
     match &nodes[op.at("in")] {
-        Node::Nothing => unreachable!("{kind} of nothing"),
+        Node::Nothing | Node::Global(_) => unreachable!("{kind} of nothing"),
         Node::StreamSS(stream) => text_stream_op(kind, nodes, stream, op),
         Node::StreamSL(stream) => stream_op(kind, stream, op),
         Node::StreamWS(stream) => stream_op(kind, stream, op),
@@ -287,6 +294,34 @@ fn text_stream_op(kind: &str, nodes: &[Node], stream: &KStream<S, S>, op: &Op<'_
                 repartitioned = repartitioned.with_partitions(i32::try_from(partitions).unwrap());
             }
             Node::StreamSS(stream.repartition(repartitioned))
+        }
+        "streamTableJoin" => Node::StreamSS(match &nodes[op.at("other")] {
+            Node::TableSS(table) => stream_table_join(&op.stream(stream), table, op),
+            Node::TableSL(table) => stream_table_join(&op.stream(stream), table, op),
+            _ => unreachable!("a join with another kind of table"),
+        }),
+        "globalJoin" => {
+            let Node::Global(table) = &nodes[op.at("other")] else { unreachable!() };
+            let stream = op.stream(stream);
+            let key_of = move |key: Option<&S>, value: Option<&S>| select_key(n, key, value);
+            Node::StreamSS(if op.0["kind"] == "inner" {
+                stream.join_global(table, key_of, move |_, l, r| joined(n, Some(l), Some(r)))
+            } else {
+                stream.left_join_global(table, key_of, move |_, l, r| joined(n, Some(l), r))
+            })
+        }
+        "streamJoin" => {
+            let Node::StreamSS(other) = &nodes[op.at("other")] else { unreachable!() };
+            let windows = JoinWindows::of_difference(Duration::ZERO)
+                .before(op.ms("before"))
+                .after(op.ms("after"))
+                .with_grace(op.ms("grace"));
+            let stream = op.stream(stream);
+            Node::StreamSS(match op.0["kind"].as_str().unwrap() {
+                "inner" => stream.join(other, move |_, l, r| joined(n, Some(l), Some(r)), windows),
+                "left" => stream.left_join(other, move |_, l, r| joined(n, Some(l), r), windows),
+                _ => stream.outer_join(other, move |_, l, r| joined(n, l, r), windows),
+            })
         }
         "toTable" => Node::TableSS(op.stream(stream).to_table(op.materialized())),
         "groupByKey" => Node::Group(stream.group_by_key_with(op.grouped())),
@@ -352,6 +387,19 @@ where
         Node::TableSS(other) => Node::TableSS(table_join(table, other, op)),
         Node::TableSL(other) => Node::TableSS(table_join(table, other, op)),
         _ => unreachable!("a join with another kind of table"),
+    }
+}
+
+fn stream_table_join<V: Text>(
+    stream: &KStream<S, S>,
+    table: &KTable<S, V>,
+    op: &Op<'_>,
+) -> KStream<S, S> {
+    let n = op.n();
+    if op.0["kind"] == "inner" {
+        stream.join_table(table, move |_, l, r| joined(n, Some(l), Some(r)))
+    } else {
+        stream.left_join_table(table, move |_, l, r| joined(n, Some(l), r))
     }
 }
 

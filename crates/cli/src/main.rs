@@ -5,9 +5,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]
 
-mod kafka;
 mod console;
 mod demo;
+mod kafka;
 mod logging;
 mod serve;
 

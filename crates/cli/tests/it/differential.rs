@@ -6,6 +6,11 @@
 //!
 //! `AFLUENTE_DIFFERENTIAL_SEEDS=first..last` runs other seeds than the ones of CI, `AFLUENTE_DIFFERENTIAL_SCRIPT=name`
 //! only one of the scripts, and `AFLUENTE_DIFFERENTIAL_TRACE=1` prints each request with both answers.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "drives real processes; the `env` door is for code that can be simulated"
+)]
 
 mod normal;
 mod peer;

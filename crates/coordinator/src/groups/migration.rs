@@ -2,7 +2,7 @@
 
 use super::classic::join_error;
 use super::consumer::{ConsumerGroup, Refusal};
-use super::{Group, GroupShard, RequestOrigin, group_not_found};
+use super::{Group, GroupShard, RequestOrigin};
 use crate::effects::{Effects, Reply, Ticket};
 use crate::topics::Topics;
 use afluente_protocol::error_code::ErrorCode;

@@ -135,7 +135,7 @@ fn sort_values(text: &mut String) {
         line.starts_with('"') || line.parse::<i64>().is_ok()
     };
     let mut lines: Vec<&str> = text.lines().collect();
-    for run in lines.chunk_by_mut(|one, next| is_value(&one) && is_value(&next)) {
+    for run in lines.chunk_by_mut(|one, next| is_value(one) && is_value(next)) {
         run.sort_unstable();
     }
     *text = lines.join("\n");

@@ -208,7 +208,9 @@ impl Client {
     ) -> Result<R::Response, Error> {
         let mut retry = self.retry(deadline);
         loop {
-            match self.attempt(&target, &request, version_max, deadline).await {
+            // Boxed: futures that hold one another this deep are too much for the compiler of whoever
+            // uses the client.
+            match Box::pin(self.attempt(&target, &request, version_max, deadline)).await {
                 Ok(response) => return Ok(response),
                 Err(error) => retry.after(error).await?,
             }
@@ -237,7 +239,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<R::Response, Error> {
         let outcome = async {
-            let connection = self.connection_for(target, R::KEY, deadline).await?;
+            let connection = Box::pin(self.connection_for(target, R::KEY, deadline)).await?;
             let version = connection.version_up_to(R::KEY, version_max)?;
             let timeout = self.attempt_timeout(deadline);
             connection.submit(request, version, timeout).await?.await

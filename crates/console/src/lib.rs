@@ -4,8 +4,8 @@
 //! knows nothing about how a broker works. Its interface is `docs/console-api.md`; the front end,
 //! built from `web/`, is part of the binary.
 //!
-//! The [`sampler`] looks at the cluster and keeps the [`state`]; the modules of [`view`] answer the
-//! screens from it, one a screen; [`kafka`] is the only way to the cluster.
+//! The `sampler` looks at the cluster and keeps the `state`; the modules of `view` answer the
+//! screens from it, one a screen; `kafka` is the only way to the cluster.
 // The futures of the routes hold one another many levels deep.
 #![recursion_limit = "256"]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on fails"))]

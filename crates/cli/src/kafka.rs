@@ -12,6 +12,7 @@ mod broker_api_versions;
 mod cluster;
 mod configs;
 mod connect;
+mod console_consumer;
 mod console_producer;
 mod consumer_groups;
 mod delete_records;
@@ -81,6 +82,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     broker_api_versions::TOOL,
     cluster::TOOL,
     configs::TOOL,
+    console_consumer::TOOL,
     console_producer::TOOL,
     consumer_groups::TOOL,
     delete_records::TOOL,

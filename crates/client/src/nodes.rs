@@ -100,7 +100,13 @@ impl Nodes {
                     Ok(connection)
                 }
                 Err(error) => {
-                    tracing::debug!(%address, ?node, ?lane, %error, "could not connect");
+                    // The first of several in a row is worth telling at once: a call may go on
+                    // trying for a minute before it gives up.
+                    if attempts.failures == 0 {
+                        tracing::warn!("{error}; trying again");
+                    } else {
+                        tracing::debug!(%address, ?node, ?lane, %error, "could not connect");
+                    }
                     attempts.failures = attempts.failures.saturating_add(1);
                     attempts.last = Some((env.clock.now(), error.clone()));
                     Err(error)

@@ -17,6 +17,10 @@ impl Out {
         self.0.write_all(b"\n")
     }
 
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }

@@ -2,7 +2,7 @@
 
 use crate::{signal, start, text};
 use afluente_harness::java::{Jars, Java, output_of};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -28,8 +28,14 @@ impl Stage {
 
     /// Runs a line as one types it, in the directory of the links.
     fn shell(&self, line: &str, input: &str) -> Output {
+        let mut child = self.spawn(line);
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn spawn(&self, line: &str) -> Child {
         let line = line.replace("BROKER", &self.address);
-        let mut child = Command::new("sh")
+        Command::new("sh")
             .args(["-c", &line])
             .current_dir(&self.bin)
             .env("PATH", format!("{}:/usr/bin:/bin", self.bin.display()))
@@ -37,9 +43,7 @@ impl Stage {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+            .unwrap()
     }
 
     /// Standard output of a line that must succeed.
@@ -195,6 +199,34 @@ fn groups_are_given_offsets_and_shown() {
     assert_eq!(deleted, "Deletion of requested consumer groups ('g') was successful.\n");
 }
 
+#[test]
+fn the_console_shows_what_was_sent_until_it_is_stopped() {
+    let stage = Stage::new();
+    stage.says("./kafka-topics.sh --create --topic desafio-bb --bootstrap-server BROKER");
+    let sent = "./kafka-console-producer.sh --topic desafio-bb --bootstrap-server BROKER";
+    stage.says_to(sent, "uno\ndos\ntres\n");
+    let line = "exec ./kafka-console-consumer.sh --topic desafio-bb --from-beginning --bootstrap-server BROKER";
+    let mut child = stage.spawn(line);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    for expected in ["uno\n", "dos\n", "tres\n"] {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, expected);
+    }
+    signal(&child, "-INT");
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(text(&ended.stderr), "Processed a total of 3 messages\n");
+
+    // A group goes on behind what was shown, and not behind what was fetched.
+    let two = "kafka-console-consumer --bootstrap-server BROKER --topic desafio-bb --group g --from-beginning --max-messages 2";
+    assert_eq!(stage.says(two), "uno\ndos\n");
+    let one = "kafka-console-consumer --bootstrap-server BROKER --topic desafio-bb --group g --max-messages 1";
+    assert_eq!(stage.says(one), "tres\n");
+    let from = "kafka-console-consumer --bootstrap-server BROKER --topic desafio-bb --partition 0 --offset 1 --max-messages 1 --formatter-property print.offset=true";
+    assert_eq!(stage.says(from), "Offset:1\tdos\n");
+}
+
 /// Lines of which Apache Kafka's tool and ours must say the same: the tool's class and name, and
 /// its arguments.
 const LINES: &[(&str, &str, &str)] = &[
@@ -213,6 +245,13 @@ const LINES: &[(&str, &str, &str)] = &[
         "--describe --all-groups",
     ),
     ("kafka.admin.ConfigCommand", "configs", "--describe --topic a"),
+    (
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+        "console-consumer",
+        "--topic my.topic --from-beginning --max-messages 2 --formatter-property print.key=true \
+         --formatter-property print.headers=true --formatter-property print.offset=true \
+         --formatter-property print.partition=true --formatter-property print.timestamp=true",
+    ),
     ("org.apache.kafka.tools.BrokerApiVersionsCommand", "broker-api-versions", ""),
     ("org.apache.kafka.tools.FeatureCommand", "features", "describe"),
     ("org.apache.kafka.tools.TransactionsCommand", "transactions", "list"),
@@ -227,6 +266,8 @@ fn the_output_is_that_of_kafkas_tools() {
     );
     stage.says("kafka-consumer-groups --bootstrap-server BROKER --group g --reset-offsets --topic a --to-earliest --execute");
     stage.says("kafka-topics --bootstrap-server BROKER --create --topic my.topic --partitions 2");
+    let keyed = "kafka-console-producer --bootstrap-server BROKER --topic my.topic --reader-property parse.key=true --reader-property parse.headers=true --reader-property null.marker=NULL";
+    stage.says_to(keyed, "h1:a,h2:b\tk1\tv1\nNULL\tk1\tNULL\n");
     for (class, tool, arguments) in LINES {
         let ours = stage.says(&format!("kafka-{tool} --bootstrap-server BROKER {arguments}"));
         let mut command = java.class(class);

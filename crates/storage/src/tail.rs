@@ -44,6 +44,8 @@ pub(crate) const CHUNK_BYTES_MIN: usize = 4 << 10;
 /// The usual largest chunk, and so the usual write to a segment; a batch that is larger gets one of
 /// its own size.
 const CHUNK_BYTES_MAX: usize = 4 << 20;
+/// A tail that is smaller than this is not worth the 2 MiB that a huge page takes at a time.
+const HUGE_PAGES_FROM_BYTES: u64 = 64 << 20;
 /// Clean chunks that are kept before anybody has missed one.
 const CLEAN_BYTES_START: u64 = 16 << 20;
 /// By how much more is kept after each miss.
@@ -226,7 +228,11 @@ impl Tail {
             dirty: AtomicU64::new(0),
             clean_bytes_wanted: AtomicU64::new(CLEAN_BYTES_START),
             clean: Mutex::default(),
-            pool: PagePool::with_advice(pool_bytes, prefer_huge_pages),
+            pool: if bytes_max >= HUGE_PAGES_FROM_BYTES {
+                PagePool::with_advice(pool_bytes, prefer_huge_pages)
+            } else {
+                PagePool::new(pool_bytes)
+            },
             next_chunk_id: AtomicU64::new(1),
         }
     }

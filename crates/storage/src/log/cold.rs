@@ -11,8 +11,12 @@ use afluente_env::disk::{Access, OpenHow, read_full_at};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
 use afluente_protocol::rope::Records;
+use afluente_stdx::crc32c::Crc32c;
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// Where the bytes of a batch begin that its checksum covers.
+const CRC_COVERS_FROM: usize = 21;
 
 /// Reads whole batches from `request.offset` on.
 pub(crate) fn read(log: &Arc<Log>, request: &ReadRequest) -> Result<ReadData, ReadError> {
@@ -122,12 +126,17 @@ fn read_segment(
         if too_large || header.next_offset() > limits.up_to {
             break;
         }
-        walk.take(size, &mut records)?;
+        match walk.take(&header) {
+            Ok(batch) => batch.into_pieces().into_iter().for_each(|piece| records.push(piece)),
+            Err(error) if records.is_empty() => return Err(error.into()),
+            // What comes before is sound. Who goes on from there is told.
+            Err(_) => break,
+        }
         left = left.saturating_sub(size);
         next_offset = header.next_offset();
-        match walk.header()? {
-            Some(next) => header = next,
-            None => break,
+        match walk.header() {
+            Ok(Some(next)) => header = next,
+            Ok(None) | Err(_) => break,
         }
     }
     if walk.position < file.end {
@@ -258,19 +267,35 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes a batch along, in as many pieces as it lies in blocks.
-    pub(crate) fn take(&mut self, size: usize, into: &mut Records) -> Result<(), StorageError> {
-        let mut left = size;
-        while left > 0 {
-            self.fill()?;
-            let part = left.min(self.here.len());
-            into.push(self.here.slice(..part));
+    /// Takes the batch here along, in as many pieces as it lies in blocks, once its checksum is
+    /// found right.
+    pub(crate) fn take(&mut self, header: &BatchHeader) -> Result<Records, StorageError> {
+        let start = self.position;
+        let mut pieces = Records::default();
+        let mut crc = Crc32c::new();
+        let size = header.size_bytes();
+        let mut taken = 0;
+        while taken < size {
+            if let Err(error) = self.fill() {
+                self.position = start;
+                return Err(error);
+            }
+            let part = (size - taken).min(self.here.len());
+            let piece = self.here.slice(..part);
+            crc.update(&piece[CRC_COVERS_FROM.saturating_sub(taken).min(part)..]);
+            pieces.push(piece);
             self.here = self.here.slice(part..);
             self.position += part as u64;
             self.want = self.want.saturating_sub(part);
-            left -= part;
+            taken += part;
         }
-        Ok(())
+        if crc.value() != header.crc {
+            self.position = start;
+            let expected = format!("a batch with the CRC {:#010x}", header.crc);
+            let found = format!("one with {:#010x}, at offset {}", crc.value(), header.base_offset);
+            return Err(self.corrupt(&expected, found));
+        }
+        Ok(pieces)
     }
 
     fn fill(&mut self) -> Result<(), StorageError> {

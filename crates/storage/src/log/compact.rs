@@ -29,7 +29,6 @@ use crate::segment::{Segment, SegmentName};
 use afluente_env::disk::{Access, OpenHow, write_all_at};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::{Batch, Decompressor};
-use afluente_protocol::rope::Records;
 use afluente_stdx::aligned_buf::AlignedBuf;
 use bytes::Bytes;
 use std::ops::ControlFlow;
@@ -316,11 +315,8 @@ impl Log {
         let file = self.dir.cold.open(self, old.name, old.size)?;
         let mut walk = Walk::new(self, &file, 0, crate::block_cache::RUN_BYTES);
         while let Some(header) = walk.header()? {
-            let mut bytes = Records::default();
-            walk.take(header.size_bytes(), &mut bytes)?;
-            let bytes: Bytes = bytes.into_bytes();
+            let bytes: Bytes = walk.take(&header)?.into_bytes();
             let batch = Batch::parse(&bytes)
-                .and_then(|batch| batch.verify_crc().map(|()| batch))
                 .map_err(|error| walk.corrupt("a record batch", error.to_string()))?;
             let taken = take(&batch).map_err(|error| {
                 walk.corrupt("a record batch that can be cleaned", error.source.to_string())

@@ -446,6 +446,6 @@ fn read_at_least(
     }
 }
 
-fn byte_count(bytes: &[u8]) -> u32 {
+pub(crate) fn byte_count(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("an index file is far below 4 GiB")
 }

@@ -7,16 +7,15 @@
 
 use super::Log;
 use super::cold::Walk;
-use super::flush::Extent;
+use super::flush::{Extent, byte_count};
 use super::state::LogState;
 use crate::checkpoint::Record;
-use crate::error::StorageError;
+use crate::error::{IoContext, StorageError};
 use crate::producer_state::{ProducerBatch, ProducerState, snapshot};
 use crate::segment::Segment;
 use afluente_env::disk::{Access, OpenHow, read_full_at};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::Batch;
-use afluente_protocol::rope::Records;
 use afluente_stdx::aligned_buf::AlignedBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,6 +100,10 @@ impl Log {
     fn apply_cut(self: &Arc<Self>, state: &mut LogState, cut: Cut) -> Result<(), StorageError> {
         let Cut { end, active, kept, producers } = cut;
         let mut gone: Vec<String> = Vec::new();
+        let cut_index = state.segments.get(kept).is_some_and(|segment| {
+            segment.base == active.base && segment.txn_index_bytes > active.txn_index_bytes
+        });
+        let (name, txn_index_bytes) = (active.name(), active.txn_index_bytes);
         for segment in &state.segments[kept..] {
             if segment.base != active.base {
                 gone.extend(self.segment_files(segment));
@@ -129,19 +132,26 @@ impl Log {
         for path in gone {
             self.dir.remove_now(&path)?;
         }
+        if cut_index {
+            // We know how much of it counts; Kafka goes by its length.
+            let path = name.txn_index(&self.directory());
+            let how = OpenHow::buffered(Access::Write);
+            let file = self.dir.env.disk.open(&path, how).doing("cut", &path)?;
+            file.set_len(u64::from(txn_index_bytes)).doing("cut", &path)?;
+        }
         Ok(())
     }
 
     /// Finds the batch that holds `offset`, and what the log is without it.
     fn plan_cut(self: &Arc<Self>, offset: Offset) -> Result<Cut, StorageError> {
-        let (kept, base, generation, size, made_at_ms, interval_bytes) = {
+        let (kept, base, generation, size, made_at_ms, interval_bytes, aborted) = {
             let state = self.state.lock();
             let index = state.segments.partition_point(|segment| segment.base <= offset);
             let kept = index.saturating_sub(1);
             let segment = &state.segments[kept];
             let interval = u64::try_from(state.config.index_interval_bytes).unwrap_or(0);
             let Segment { base, generation, size, made_at_ms, .. } = *segment;
-            (kept, base, generation, size, made_at_ms, interval)
+            (kept, base, generation, size, made_at_ms, interval, segment.aborted.clone())
         };
         if offset <= base {
             // Nothing of it stays: an empty segment takes its place.
@@ -166,6 +176,12 @@ impl Log {
         }
         // Batches may have been removed before the cut, so the end is where it was asked for.
         let end = end.max(base).min(offset);
+        if let Some(mut aborted) = aborted {
+            // All of them are in the file, as everything is.
+            aborted.truncate_to(end);
+            active.txn_index_bytes = byte_count(&aborted.encode());
+            active.aborted = (!aborted.is_empty()).then_some(aborted);
+        }
         let producers = self.producers_at(end)?;
         Ok(Cut { end, active, kept, producers })
     }
@@ -212,9 +228,7 @@ impl Log {
                     walk.skip(size);
                     continue;
                 }
-                let mut bytes = Records::default();
-                walk.take(size, &mut bytes)?;
-                let bytes = bytes.into_bytes();
+                let bytes = walk.take(&header)?.into_bytes();
                 let batch = Batch::parse(&bytes)
                     .and_then(|batch| ProducerBatch::of(&batch))
                     .map_err(|error| walk.corrupt("a record batch", error.to_string()))?;

@@ -95,6 +95,7 @@ pub(super) fn open(
     let mut background = Background::new(Arc::clone(&shared));
     let mut recovery = Recovery::new(&shared, loaded)?;
     recovery.replay(&mut synced, &mut buffered, &mut report, &mut background)?;
+    recovery.check_readable()?;
     report.torn_tails.extend(synced.torn_tail());
     report.torn_tails.extend(buffered.torn_tail());
     let next_lsn = recovery.next_lsn;
@@ -291,6 +292,8 @@ struct Recovery<'a> {
     next_lsn: u64,
     config: Arc<LogConfig>,
     topics: BTreeMap<Arc<str>, Arc<str>>,
+    /// Why a log cannot be served, unless it was deleted.
+    unreadable: BTreeMap<u64, StorageError>,
 }
 
 impl<'a> Recovery<'a> {
@@ -302,6 +305,7 @@ impl<'a> Recovery<'a> {
             next_lsn: loaded.facts.next_lsn,
             config: Arc::new(LogConfig::default()),
             topics: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
         };
         for (id, record) in &loaded.logs {
             recovery.next_lsn = recovery.next_lsn.max(record.applied_lsn + 1);
@@ -320,7 +324,10 @@ impl<'a> Recovery<'a> {
                 let SegmentRecord { base, generation, .. } = *segment;
                 log.finish_swap(SegmentName { base, generation })?;
             }
-            log.load_aborted()?;
+            if let Err(error) = log.load_aborted() {
+                // The files of a log that was deleted may be gone; the journal says whether it was.
+                recovery.unreadable.insert(*id, error);
+            }
             recovery.by_id.insert(*id, Arc::new(log));
         }
         Ok(recovery)
@@ -381,6 +388,7 @@ impl<'a> Recovery<'a> {
         log.replay(entry, payload).map_err(Refusal::Entry)?;
         if entry.kind == EntryKind::Delete {
             let log = self.by_id.remove(&entry.log_id).expect("just found");
+            self.unreadable.remove(&entry.log_id);
             self.shared.forget(&log);
             let path =
                 self.shared.rename_away(log.partition(), entry.log_id).map_err(Refusal::Storage)?;
@@ -412,6 +420,11 @@ impl<'a> Recovery<'a> {
         );
         self.by_id.insert(entry.log_id, Arc::new(log));
         Ok(())
+    }
+
+    /// Refuses a directory with a log that is there and of which something is not.
+    fn check_readable(&mut self) -> Result<(), StorageError> {
+        self.unreadable.pop_first().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn finish(self, report: &mut OpenReport) {

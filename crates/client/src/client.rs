@@ -449,15 +449,17 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Arc<ClusterMetadata>, Error> {
         let generation = self.0.metadata.borrow().generation;
-        let refreshed = until(&self.0.env.clock, deadline, async {
-            let _turn = self.0.refreshing.lock().await;
-            let known = self.metadata();
-            if known.generation > generation && known.covers(asked) {
-                return Ok(known);
-            }
-            self.refresh_now(asked, deadline).await
-        });
-        refreshed.await.unwrap_or(Err(Error::DeadlinePassed { attempts: 0, last: None }))
+        // Only the turn is waited for with a limit: the attempts know the deadline themselves, and
+        // say what went wrong until then.
+        let turn = until(&self.0.env.clock, deadline, self.0.refreshing.lock());
+        let Some(_turn) = turn.await else {
+            return Err(Error::DeadlinePassed { attempts: 0, last: None });
+        };
+        let known = self.metadata();
+        if known.generation > generation && known.covers(asked) {
+            return Ok(known);
+        }
+        self.refresh_now(asked, deadline).await
     }
 
     async fn refresh_now(

@@ -16,7 +16,7 @@ after(async () => {
   await server?.stop();
 });
 
-test("every screen shows the demo's data, without a complaint", { skip }, async () => {
+test("the screens of topics, groups and the cluster show the demo's data, without a complaint", { skip }, async () => {
   for (const [path, ready] of [
     ["/", ".row .figure"],
     ["/topics", "[data-row-link]"],
@@ -29,10 +29,6 @@ test("every screen shows the demo's data, without a complaint", { skip }, async 
     ["/groups", "[data-row-link], .empty"],
     ["/cluster", "tbody tr"],
     ["/cluster?tab=quorum", ".facts, .doc"],
-    ["/cluster?tab=configs", ".config"],
-    ["/live", ".barlist, .chart"],
-    ["/alerts", ".empty, tbody tr"],
-    ["/alerts?tab=history", ".empty, tbody tr"],
   ]) {
     const { page, complaints } = await openPage(browser.context, `${server.url}${path}`);
     await page.waitForSelector(ready).catch(async (error) => {

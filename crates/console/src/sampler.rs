@@ -1,8 +1,8 @@
 //! Looks at the cluster again and again, and writes down what it sees.
 //!
 //! A round takes the offsets of all partitions; what changes less often (groups, configurations,
-//! sizes) has rounds of its own. Rounds begin each [`ROUND`], or later where one takes long: at
-//! most a tenth of the time goes into looking.
+//! sizes) has rounds of its own. Rounds begin each [`ROUND`], or later where one takes long: about
+//! a tenth of the time goes into looking, as long as that leaves no gap above [`REST_MAX`].
 
 use crate::console::Console;
 use crate::kafka::{At, TopicPartition};
@@ -20,6 +20,8 @@ use std::time::Duration;
 const ROUND: Duration = Duration::from_secs(1);
 /// Time between rounds as a multiple of what a round took.
 const REST: u32 = 9;
+/// The longest time between rounds: one slow round of a broker that warms up must not blind us.
+const REST_MAX: Duration = Duration::from_secs(5);
 /// Rounds between two looks at groups, begins, and sizes.
 const GROUPS_EACH: u64 = 2;
 const BEGINS_EACH: u64 = 10;
@@ -58,7 +60,7 @@ pub(crate) async fn run(console: Arc<Console>) {
         console.alerts.round(&console, now_ms).await;
         console.ticks.send_modify(|tick| *tick = now_ms);
         let took = clock.now() - started;
-        clock.sleep(ROUND.saturating_sub(took).max(took * REST)).await;
+        clock.sleep(ROUND.saturating_sub(took).max((took * REST).min(REST_MAX))).await;
     }
 }
 

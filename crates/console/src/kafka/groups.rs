@@ -118,7 +118,14 @@ impl Kafka {
         &self,
         group: &str,
     ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
-        let connection = self.client.connection(&Target::group(group), self.deadline()).await?;
+        // The first group of a cluster has no coordinator until the topic for it is made.
+        let mut retry = self.client.retry(self.deadline());
+        let connection = loop {
+            match self.client.connection(&Target::group(group), self.deadline()).await {
+                Ok(connection) => break connection,
+                Err(error) => retry.after(error).await?,
+            }
+        };
         let is_old = connection
             .version_up_to(afluente_protocol::api_key::ApiKey::OffsetFetch, OFFSET_FETCH_BY_NAME)?
             < OFFSET_FETCH_MANY;

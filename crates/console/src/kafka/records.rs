@@ -169,8 +169,31 @@ impl Kafka {
             }],
         };
         let target = Target::leader(topic, partition);
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            let error = match self.produce_to(&target, request.clone(), &about).await {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            // A broker that is not the leader (yet, of a topic that was just made) has written
+            // nothing. After any other error it may have, so that is for the caller to decide.
+            if error.is_transport() || !error.is_stale_metadata() {
+                return Err(error);
+            }
+            self.client.noticed(&target, &error);
+            retry.after(error).await?;
+        }
+    }
+
+    async fn produce_to(
+        &self,
+        target: &Target,
+        request: ProduceRequest,
+        about: &impl Fn() -> String,
+    ) -> Result<(i64, Option<i64>), Error> {
         let deadline = self.deadline();
-        let answer = self.client.send_up_to(target, request, PRODUCE_BY_NAME, deadline).await?;
+        let answer =
+            self.client.send_up_to(target.clone(), request, PRODUCE_BY_NAME, deadline).await?;
         let partition =
             answer.responses.into_iter().flat_map(|topic| topic.partition_responses).next();
         let Some(partition) = partition else {

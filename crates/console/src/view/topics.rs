@@ -13,6 +13,7 @@ use afluente_httpd::response::Response;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -238,6 +239,9 @@ pub(crate) fn confirmed(request: &Request, name: &str, what: &str) -> Result<(),
         .remedy("add ?confirm= with the name"))
 }
 
+/// Between two looks whether a change has reached the brokers.
+const SEEN_PAUSE: Duration = Duration::from_millis(50);
+
 #[derive(Deserialize)]
 struct NewCount {
     count: i32,
@@ -252,7 +256,18 @@ pub(crate) async fn add_partitions(
     let what = format!("could not add partitions to topic \"{topic}\"");
     let trouble = |error| problem(what.as_str(), &error);
     console.kafka.create_partitions(topic, wanted.count).await.map_err(trouble)?;
-    look_at_topic(console, topic).await.map_err(trouble)?;
+    let clock = &console.env.clock;
+    let deadline = console.kafka.deadline();
+    let count = |state: &State| state.topics.get(topic).map_or(0, |topic| topic.partitions.len());
+    let enough = usize::try_from(wanted.count).unwrap_or(0);
+    loop {
+        look_at_topic(console, topic).await.map_err(trouble)?;
+        if console.read(count) >= enough || deadline.has_passed(clock) {
+            break;
+        }
+        // The brokers of a cluster hear of the new partitions a moment after the controller.
+        clock.sleep(SEEN_PAUSE).await;
+    }
     console.read(|state| Ok(Response::json(&detail_of(state, topic)?)))
 }
 

@@ -1,6 +1,7 @@
 //! The binary as its users start it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod console;
 mod differential;
 mod takeover;
 mod tools;

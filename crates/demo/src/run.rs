@@ -1,5 +1,7 @@
 //! Feeding the machines to a cluster: topics, one producer, a step ten times a second.
 
+mod readers;
+
 use crate::flights::{self, Replay};
 use crate::invoices::{self, Stores, Trade};
 use crate::orders::{self, Shop};
@@ -12,6 +14,8 @@ use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
+use readers::Readers;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two steps of the machines.
@@ -89,11 +93,15 @@ pub async fn run(env: Env, config: DemoConfig) -> Result<(), Error> {
         ("linger.ms", "20"),
     ];
     let producer_config = ProducerConfig::from_properties(properties)?;
-    let producer = Producer::new(env.clone(), producer_config)?;
+    let producer = Arc::new(Producer::new(env.clone(), producer_config)?);
     while let Err(error) = create_topics(producer.client(), &config.topics()).await {
         tracing::warn!(%error, "the demo waits for the cluster");
         env.clock.sleep(PAUSE).await;
     }
+    let _readers = match config.invoices_per_second {
+        Some(_) => Some(Readers::start(&env, &config.bootstrap, &producer)?),
+        None => None,
+    };
     generate(&env, &config, &producer).await
 }
 

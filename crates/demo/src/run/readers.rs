@@ -1,0 +1,88 @@
+//! The services that read the invoices, each a consumer group of its own.
+
+use crate::invoices::{INVOICES, Invoice};
+use crate::services::Service;
+use afluente_client::consumer::{Consumer, ConsumerConfig, ConsumerError};
+use afluente_client::producer::Producer;
+use afluente_client::{Client, Error};
+use afluente_env::Env;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How long a poll waits; a service says what is due by time that often.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Before trying again after an error.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The tasks of all services. Dropping it ends them.
+pub(super) struct Readers(Vec<JoinHandle<()>>);
+
+impl Readers {
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub(super) fn start(
+        env: &Env,
+        bootstrap: &str,
+        producer: &Arc<Producer>,
+    ) -> Result<Self, Error> {
+        let mut tasks = Self(Vec::new());
+        for service in Service::all() {
+            let group = service.group();
+            let config = ConsumerConfig::from_properties([
+                ("bootstrap.servers", bootstrap),
+                ("group.id", group),
+                ("client.id", group),
+                ("auto.offset.reset", "earliest"),
+                ("enable.auto.commit", "false"),
+            ])
+            .map_err(Error::from)?;
+            let consumer =
+                Consumer::with_client(Client::new(env.clone(), config.client.clone())?, config);
+            let reading = read(env.clone(), consumer, service, Arc::clone(producer));
+            tasks.0.push(env.tasks.spawn(reading));
+        }
+        Ok(tasks)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn read(env: Env, consumer: Consumer, mut service: Service, producer: Arc<Producer>) {
+    let group = service.group();
+    if let Err(error) = consumer.subscribe([INVOICES.name]) {
+        tracing::error!(%error, group, "a service of the demo cannot subscribe");
+        return;
+    }
+    let rng = env.rng.fork();
+    loop {
+        let outcome = async {
+            let records = consumer.poll(POLL).await?;
+            let now_ms = env.clock.wall_ms();
+            let mut said = Vec::new();
+            for record in &records {
+                // Somebody may write to the topic by hand; what is no invoice is passed over.
+                let invoice =
+                    record.value.and_then(|value| serde_json::from_slice::<Invoice>(value).ok());
+                said.extend(invoice.iter().flat_map(|invoice| service.take(invoice, now_ms, &rng)));
+            }
+            said.extend(service.step(now_ms));
+            super::send(&producer, &said).await;
+            if !records.is_empty() {
+                consumer.commit_sync().await?;
+            }
+            Ok::<_, ConsumerError>(())
+        };
+        if let Err(error) = outcome.await {
+            tracing::warn!(%error, group, "a service of the demo tries again");
+            env.clock.sleep(PAUSE).await;
+        }
+    }
+}

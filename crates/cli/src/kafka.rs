@@ -21,8 +21,10 @@ mod get_offsets;
 mod log_dirs;
 mod options;
 mod out;
+mod producer_perf_test;
 mod topics;
 mod transactions;
+mod verifiable_producer;
 
 use afluente_client::Admin;
 use options::{Options, Spec};
@@ -89,8 +91,10 @@ pub(crate) const TOOLS: &[Tool] = &[
     features::TOOL,
     get_offsets::TOOL,
     log_dirs::TOOL,
+    producer_perf_test::TOOL,
     topics::TOOL,
     transactions::TOOL,
+    verifiable_producer::TOOL,
 ];
 
 /// Runs a tool if the binary was started by the name of one, or its first argument is one.
@@ -166,7 +170,10 @@ impl Tool {
             out.line(format!("{} (Afluente)", env!("CARGO_PKG_VERSION")))?;
             return Ok(out);
         }
-        options.require("bootstrap-server")?;
+        // Tools that take properties of a client may find the servers there.
+        if matches!(self.run, Run::Admin(_)) {
+            options.require("bootstrap-server")?;
+        }
         let world = connect::World::start()?;
         match self.run {
             Run::Admin(run) => {

@@ -3,6 +3,7 @@
 
 mod console;
 mod differential;
+mod producer_tools;
 mod takeover;
 mod tools;
 

@@ -6,19 +6,17 @@
 //! it, its rows are left out, which is said.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use afluente_client::producer::{Delivery, Producer, ProducerConfig, Record};
-use afluente_client::{Client, ClientConfig, Target};
 use afluente_env::Env;
-use afluente_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
-use afluente_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
 
 use crate::arguments::Arguments;
+use crate::client_peer;
 use crate::measure::{CpuOf, Measure, Meter, Run, in_rounds};
 
 pub(crate) const OPTIONS: &str = "\
@@ -30,7 +28,6 @@ pub(crate) const OPTIONS: &str = "\
 --only WHO        ours or librdkafka";
 
 const SIZE_MIB_DEFAULT: u64 = 256;
-const PARTITIONS: i32 = 6;
 const TOPIC: &str = "afluente-bench-produce";
 /// Payloads are slices of a text of this size and one record.
 const TEXT_BYTES: usize = 1 << 20;
@@ -66,8 +63,12 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let is_wanted = |who: &str| only.as_deref().is_none_or(|only| only == who);
 
     let folder = tempfile::tempdir()?;
-    let peer = if is_wanted("librdkafka") { compiled_peer(folder.path())? } else { None };
-    in_runtime(Threads::One, make_topic(&options))?;
+    let peer = if is_wanted("librdkafka") {
+        client_peer::compiled("produce", folder.path())?
+    } else {
+        None
+    };
+    in_runtime(Threads::One, client_peer::make_topic(&options.bootstrap, TOPIC))?;
     let mut measures = Vec::new();
     for record_bytes in sizes {
         for idempotent in [false, true] {
@@ -89,7 +90,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         }
     }
     let figures = in_rounds(measures, &common);
-    in_runtime(Threads::One, remove_topic(&options))?;
+    in_runtime(Threads::One, client_peer::remove_topic(&options.bootstrap, TOPIC))?;
     figures?.report("client-produce", &common)
 }
 
@@ -120,8 +121,7 @@ async fn ours(options: &Options, record_bytes: usize, idempotent: bool) -> Resul
     let mut settings = settings(options, idempotent);
     settings.push(("bootstrap.servers".into(), options.bootstrap.clone()));
     let producer = Producer::new(Env::real(), ProducerConfig::from_properties(settings)?)?;
-    let text: Vec<u8> =
-        (0..TEXT_BYTES + record_bytes).map(|at| b'a' + (((at * 7919) >> 5) % 26) as u8).collect();
+    let text = client_peer::text(TEXT_BYTES, record_bytes);
     producer.send(Record::to(TOPIC).value(&text[..1])).await?.await?;
     let count = options.size_bytes / record_bytes as u64;
     let mut deliveries: VecDeque<Delivery> = VecDeque::new();
@@ -160,77 +160,5 @@ fn librdkafka(
     for (key, value) in settings(options, idempotent) {
         command.arg(format!("{key}={value}"));
     }
-    let output = command.output().context("could not run the peer")?;
-    ensure!(output.status.success(), "the peer: {}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8(output.stdout)?;
-    let times: Vec<u64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let [wall, cpu] = times[..] else { bail!("the peer said {said:?}") };
-    Ok(Run {
-        wall: Duration::from_nanos(wall),
-        cpu: Duration::from_nanos(cpu),
-        bytes: count * record_bytes as u64,
-        operations: count,
-        latencies: Vec::new(),
-    })
-}
-
-/// Compiles the peer; `None` if this machine lacks what it needs.
-fn compiled_peer(folder: &Path) -> Result<Option<PathBuf>> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/produce.c");
-    let program = folder.join("produce");
-    let output = Command::new("cc")
-        .arg("-O2")
-        .arg(&source)
-        .arg("-o")
-        .arg(&program)
-        .arg("-lrdkafka")
-        .output();
-    match output {
-        Ok(output) if output.status.success() => Ok(Some(program)),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let first = said.lines().next().unwrap_or_default();
-            println!("librdkafka is left out: {} does not compile: {first}", source.display());
-            Ok(None)
-        }
-        Err(error) => {
-            println!("librdkafka is left out: there is no C compiler `cc`: {error}");
-            Ok(None)
-        }
-    }
-}
-
-fn client(options: &Options) -> Result<Client> {
-    let config = ClientConfig::from_properties([("bootstrap.servers", &options.bootstrap)])?;
-    Ok(Client::new(Env::real(), config)?)
-}
-
-async fn make_topic(options: &Options) -> Result<()> {
-    let client = client(options)?;
-    let request = CreateTopicsRequest {
-        topics: vec![CreatableTopic {
-            name: TOPIC.to_owned(),
-            num_partitions: PARTITIONS,
-            replication_factor: 1,
-            ..Default::default()
-        }],
-        timeout_ms: 30_000,
-        ..Default::default()
-    };
-    let response = client.send(Target::Controller, request, client.deadline()).await?;
-    let code = response.topics.first().map_or(0, |topic| topic.error_code);
-    // One that a former run left over will do.
-    ensure!(code == 0 || code == 36, "the topic cannot be made: error {code}");
-    Ok(())
-}
-
-async fn remove_topic(options: &Options) -> Result<()> {
-    let client = client(options)?;
-    let request = DeleteTopicsRequest {
-        topics: vec![DeleteTopicState { name: Some(TOPIC.to_owned()), ..Default::default() }],
-        topic_names: vec![TOPIC.to_owned()],
-        timeout_ms: 30_000,
-    };
-    client.send(Target::Controller, request, client.deadline()).await?;
-    Ok(())
+    client_peer::run(command, count * record_bytes as u64, count)
 }

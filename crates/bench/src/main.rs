@@ -17,6 +17,8 @@
 )]
 
 mod arguments;
+mod client_consume;
+mod client_peer;
 mod client_produce;
 mod connections;
 mod coordinator;
@@ -90,6 +92,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what it costs to check what producers send",
         options: validate::OPTIONS,
         run: validate::run,
+    },
+    Subcommand {
+        name: "client-consume",
+        about: "what it costs a client to consume, beside librdkafka, from a broker that runs already",
+        options: client_consume::OPTIONS,
+        run: client_consume::run,
     },
     Subcommand {
         name: "client-produce",

@@ -18,6 +18,8 @@ pub struct Faults {
     /// `EIO` from a sync, or from a write to a synchronous file. What was to be synced then is
     /// unknown for ever: no later sync makes it durable.
     pub sync_error: f64,
+    /// `EIO` from opening or creating a file, and from making, renaming or removing a name.
+    pub name_error: f64,
     /// A read gives less than there is.
     pub short_read: f64,
     /// A write takes less than it was given.
@@ -40,6 +42,7 @@ impl Default for Faults {
             read_error: 0.0,
             write_error: 0.0,
             sync_error: 0.0,
+            name_error: 0.0,
             short_read: 0.0,
             short_write: 0.0,
             bit_flip_at_crash: 0.0,
@@ -110,7 +113,7 @@ impl Mishaps {
             Operation::Read => self.faults.read_error,
             Operation::Write => self.faults.write_error,
             Operation::Sync => self.faults.sync_error,
-            Operation::Open | Operation::Name => 0.0,
+            Operation::Open | Operation::Name => self.faults.name_error,
         };
         if self.strikes(probability, &path) {
             return Err(io::Error::from_raw_os_error(libc::EIO));

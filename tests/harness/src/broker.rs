@@ -56,6 +56,8 @@ pub struct Broker {
     data_dir: PathBuf,
     port: u16,
     controller_port: u16,
+    /// Of Apache Kafka, beside the plain one: names, which are also the security protocols, and ports.
+    listeners: Vec<(String, u16)>,
     log_path: PathBuf,
     child: Option<Child>,
     /// Holds settings and the log; also the data where the caller gave no directory.
@@ -67,12 +69,17 @@ impl Broker {
     ///
     /// `overrides` come after [`TEST_OVERRIDES`] and win over them.
     pub fn start(program: Program, overrides: &[(&str, &str)]) -> Result<Broker> {
-        let settings = TEST_OVERRIDES.iter().chain(overrides);
-        Broker::start_on(
-            program,
-            None,
-            settings.map(|&(key, value)| (key.into(), value.into())).collect(),
-        )
+        Broker::start_with(program, None, &[], with_test_overrides(overrides))
+    }
+
+    /// As [`Broker::start`] of Apache Kafka, with a listener for each of these security protocols (`SSL`, `SASL_SSL`, …)
+    /// beside the plain one; `overrides` say the rest about them.
+    pub fn start_with_listeners(
+        java: Java,
+        protocols: &[&str],
+        overrides: &[(&str, &str)],
+    ) -> Result<Broker> {
+        Broker::start_with(Program::Apache(java), None, protocols, with_test_overrides(overrides))
     }
 
     /// As [`Broker::start`], on a data directory that stays, and with exactly these settings.
@@ -83,10 +90,22 @@ impl Broker {
         data_dir: Option<&Path>,
         overrides: Vec<(String, String)>,
     ) -> Result<Broker> {
+        Broker::start_with(program, data_dir, &[], overrides)
+    }
+
+    fn start_with(
+        program: Program,
+        data_dir: Option<&Path>,
+        protocols: &[&str],
+        overrides: Vec<(String, String)>,
+    ) -> Result<Broker> {
         let work = tempfile::Builder::new().prefix("afluente-broker-").tempdir()?;
         let data_dir = data_dir.map_or_else(|| work.path().join("data"), Path::to_path_buf);
         std::fs::create_dir_all(&data_dir)?;
-        let [port, controller_port] = free_ports()?;
+        let ports = free_ports(2 + protocols.len())?;
+        let (port, controller_port) = (ports[0], ports[1]);
+        let names = protocols.iter().map(|&name| name.to_owned());
+        let listeners = names.zip(ports[2..].iter().copied()).collect();
         let log_path = work.path().join("broker.log");
         let mut broker = Broker {
             program,
@@ -94,6 +113,7 @@ impl Broker {
             data_dir,
             port,
             controller_port,
+            listeners,
             log_path,
             child: None,
             work,
@@ -106,6 +126,13 @@ impl Broker {
     /// `127.0.0.1:PORT`; the same after each start.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT` of the listener for a security protocol.
+    pub fn listener(&self, protocol: &str) -> String {
+        let found = self.listeners.iter().find(|(name, _)| name == protocol);
+        let (_, port) = found.unwrap_or_else(|| panic!("no listener for {protocol}"));
+        format!("127.0.0.1:{port}")
     }
 
     /// Where the broker keeps its data.
@@ -157,11 +184,19 @@ impl Broker {
     fn format(&self) -> Result<()> {
         let Program::Apache(java) = &self.program else { return Ok(()) };
         let (host, broker, controller) = (Ipv4Addr::LOCALHOST, self.port, self.controller_port);
+        let mut listeners = format!("PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}");
+        for (name, port) in &self.listeners {
+            listeners.push_str(&format!(",{name}://{host}:{port}"));
+        }
+        let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+        for (name, _) in &self.listeners {
+            protocols.push_str(&format!(",{name}:{name}"));
+        }
         let mut settings = format!(
             "process.roles=broker,controller\nnode.id=1\n\
-             listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}\n\
-             advertised.listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}\n\
-             controller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers={host}:{controller}\n\
+             listeners={listeners}\nadvertised.listeners={listeners}\n\
+             listener.security.protocol.map={protocols}\ncontroller.listener.names=CONTROLLER\n\
+             controller.quorum.bootstrap.servers={host}:{controller}\n\
              log.dirs={}\n",
             self.data_dir.display()
         );
@@ -253,11 +288,16 @@ fn brokers_in_metadata(port: u16) -> Result<u32> {
     Ok(u32::from_be_bytes(head[8..].try_into().expect("four bytes")))
 }
 
-/// Two ports that were free a moment ago.
-fn free_ports() -> Result<[u16; 2]> {
-    let listeners = [
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
-    ];
-    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
+fn with_test_overrides(overrides: &[(&str, &str)]) -> Vec<(String, String)> {
+    let settings = TEST_OVERRIDES.iter().chain(overrides);
+    settings.map(|&(key, value)| (key.into(), value.into())).collect()
+}
+
+/// Ports that were free a moment ago.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<std::io::Result<_>>()?;
+    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port()));
+    ports.collect()
 }

@@ -12,6 +12,8 @@ use crate::skip::skipped;
 pub enum Jars {
     /// Apache Kafka 4.3.1 whole: broker, tools, clients.
     Kafka,
+    /// Apache Kafka 3.9.2 whole, the last of the 3.x line.
+    Kafka39,
     /// Kafka Streams 4.3.1 and its test driver.
     Streams,
     /// `kafka-clients` 4.4.0.
@@ -25,6 +27,7 @@ impl Jars {
     pub fn name(self) -> &'static str {
         match self {
             Jars::Kafka => "kafka-4.3.1",
+            Jars::Kafka39 => "kafka-3.9.2",
             Jars::Streams => "streams-4.3.1",
             Jars::Clients44 => "clients-4.4.0",
             Jars::Clients39 => "clients-3.9.2",

@@ -1,16 +1,13 @@
-//! The consumer against real brokers: our binary, and Apache Kafka where Java and its jars are there.
+//! The consumer against real brokers.
 
+use super::{Cluster, apache, ours};
 use crate::fake::run;
 use afluente_client::consumer::{
     Consumer, ConsumerConfig, OffsetAndMetadata, RebalanceListener, Records, Told,
 };
-use afluente_client::metadata::TopicsAsked;
-use afluente_client::{Client, ClientConfig, Error, Target, TopicPartition};
+use afluente_client::{Error, Target, TopicPartition};
 use afluente_env::Env;
-use afluente_harness::broker::{Broker, Program};
-use afluente_harness::java::{Jars, Java};
-use afluente_harness::skip::skipped;
-use afluente_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use afluente_harness::java::Jars;
 use afluente_protocol::messages::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
 };
@@ -20,56 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A broker and a client for what is around the consumers.
-struct Cluster {
-    broker: Broker,
-    client: Client,
-}
-
-/// Our binary as it was last built beside this test, in whole runs of the workspace the present one.
-fn ours(what: &str) -> Option<Cluster> {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("afluente");
-    if !matches!(Env::real().disk.metadata(&binary), Ok(Some(_))) {
-        skipped(what, "the binary afluente is not built");
-        return None;
-    }
-    Some(Cluster::start(Program::Afluente(binary)))
-}
-
-fn apache(what: &str) -> Option<Cluster> {
-    Java::or_skip(Jars::Kafka, what).map(|java| Cluster::start(Program::Apache(java)))
-}
-
 impl Cluster {
-    fn start(program: Program) -> Self {
-        let broker = Broker::start(program, &[]).unwrap();
-        let config = ClientConfig::from_properties([("bootstrap.servers", broker.bootstrap())]);
-        let client = Client::new(Env::real(), config.unwrap()).unwrap();
-        Self { broker, client }
-    }
-
-    async fn create_topic(&self, name: &str, partitions: i32) {
-        let topic = CreatableTopic {
-            name: name.into(),
-            num_partitions: partitions,
-            replication_factor: 1,
-            ..Default::default()
-        };
-        let request =
-            CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-        let response =
-            self.client.send(Target::Controller, request, self.client.deadline()).await.unwrap();
-        assert_eq!(response.topics[0].error_code, 0, "{response:?}");
-        let asked = TopicsAsked::named([name]);
-        loop {
-            let metadata = self.client.refresh(&asked, self.client.deadline()).await.unwrap();
-            if (0..partitions).all(|partition| metadata.leader(name, partition).is_some()) {
-                return;
-            }
-        }
-    }
-
     /// Appends a batch of records with these values; timestamps count up from `timestamp`.
     async fn produce(
         &self,
@@ -374,14 +322,18 @@ fn ours_has_groups_that_converge_under_churn() {
     });
 }
 
+async fn everything_works(cluster: &Cluster) {
+    reads_what_is_there_in_order(cluster).await;
+    a_lone_member_goes_on_where_it_committed(cluster, "classic").await;
+    a_lone_member_goes_on_where_it_committed(cluster, "consumer").await;
+    groups_converge_under_churn(cluster, "sticky", STICKY, 10, 20).await;
+    groups_converge_under_churn(cluster, "consumer", CONSUMER, 10, 20).await;
+}
+
 #[test]
 fn apache_kafka_is_read_and_has_groups_of_either_protocol() {
-    let Some(cluster) = apache("the consumer against Apache Kafka") else { return };
-    run(async {
-        reads_what_is_there_in_order(&cluster).await;
-        a_lone_member_goes_on_where_it_committed(&cluster, "classic").await;
-        a_lone_member_goes_on_where_it_committed(&cluster, "consumer").await;
-        groups_converge_under_churn(&cluster, "sticky", STICKY, 10, 20).await;
-        groups_converge_under_churn(&cluster, "consumer", CONSUMER, 10, 20).await;
-    });
+    for jars in [Jars::Kafka, Jars::Kafka39] {
+        let Some(cluster) = apache(jars, "the consumer against Apache Kafka") else { continue };
+        run(everything_works(&cluster));
+    }
 }

@@ -1,6 +1,6 @@
 //! The client: which broker a request belongs to, connecting again, trying again.
 
-use crate::config::{ClientConfig, ConfigError, SecurityProtocol, ServerAddress};
+use crate::config::{ClientConfig, ServerAddress};
 use crate::connection::{Connection, ConnectionOptions};
 use crate::coordinators::{CoordinatorKind, Coordinators};
 use crate::deadline::{Deadline, until};
@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::metadata::{BrokerNode, ClusterMetadata, TopicsAsked};
 use crate::nodes::{Lane, Making, NodeKey, Nodes};
 use crate::retry::Retry;
+use crate::security::Security;
 use afluente_env::Env;
 use afluente_env::clock::Moment;
 use afluente_protocol::api_key::ApiKey;
@@ -105,19 +106,17 @@ impl Client {
     /// A client that is not connected yet.
     ///
     /// # Errors
-    /// When `security.protocol` is not `PLAINTEXT`: there is neither TLS nor SASL.
+    /// [`Error::Config`], which names the key, when what `security.protocol` asks for is not there:
+    /// a certificate, a password, a file of the form that it is said to have.
     pub fn new(env: Env, config: ClientConfig) -> Result<Self, Error> {
-        if config.security_protocol != SecurityProtocol::Plaintext {
-            let given = config.values().text("security.protocol");
-            let allowed = "PLAINTEXT: this client has neither TLS nor SASL";
-            return Err(ConfigError::invalid("security.protocol", given, allowed).into());
-        }
+        let security = Security::read(&env, &config)?;
         let making = Making {
             options: ConnectionOptions {
                 client_id: config.client_id.as_str().into(),
                 in_flight_max: config.in_flight_max,
                 idle_max: config.connections_max_idle,
                 setup_timeout: config.connection_setup_timeout.initial,
+                security,
             },
             setup_timeout: config.connection_setup_timeout,
             reconnect: config.reconnect_backoff,

@@ -16,7 +16,9 @@ pub use key::{Allowed, Effect, Key, Kind};
 pub use values::{ConfigError, ConfigProblem, UnknownKey, Value, Values};
 
 use crate::retry::Backoff;
+use crate::security::TokenSource;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What every client needs to know: where the cluster is, and how long to wait for what.
@@ -57,6 +59,9 @@ pub struct ClientConfig {
     pub in_flight_max: usize,
     /// `security.protocol`.
     pub security_protocol: SecurityProtocol,
+    /// Where the tokens of OAUTHBEARER come from. No property sets it; without it they are made, not
+    /// signed, out of the options in `sasl.jaas.config`, which brokers take in development only.
+    pub token_source: Option<Arc<dyn TokenSource>>,
     values: Values,
 }
 
@@ -144,6 +149,7 @@ impl ClientConfig {
             allow_auto_create_topics: values.bool("allow.auto.create.topics"),
             in_flight_max: usize::try_from(in_flight_max).expect("at least 1, says the table"),
             security_protocol,
+            token_source: None,
             values,
         })
     }

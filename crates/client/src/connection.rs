@@ -6,11 +6,15 @@
 //! beyond it, `submit` waits. A broker answers in order, so an answer that is late makes all behind
 //! it late: when one request runs out of time, the connection is closed and all fail.
 //!
-//! Making a connection includes the greeting: the broker's API versions are asked for (KIP-35),
-//! with version 0 as a fallback.
+//! Making a connection includes TLS, if that is asked for; the greeting, in which the broker's API
+//! versions are asked for (KIP-35), with version 0 as a fallback; and logging in by SASL. A session
+//! that ends is renewed in time, between two requests of the callers (KIP-368).
 
 mod greeting;
+mod login;
 mod output;
+mod renewal;
+mod secure;
 mod task;
 mod versions;
 
@@ -19,6 +23,7 @@ pub use versions::BrokerVersions;
 use crate::config::ServerAddress;
 use crate::deadline::{Deadline, until};
 use crate::error::Error;
+use crate::security::Security;
 use afluente_env::Env;
 use afluente_env::clock::Clock;
 use afluente_protocol::api_key::ApiKey;
@@ -27,6 +32,7 @@ use afluente_protocol::message::{Message, Request};
 use afluente_protocol::reader::Reader;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use renewal::Renewal;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -36,6 +42,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use task::{Outgoing, Task, TaskOptions};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 /// How to make a connection.
@@ -49,6 +56,8 @@ pub struct ConnectionOptions {
     pub idle_max: Option<Duration>,
     /// How long making it may take.
     pub setup_timeout: Duration,
+    /// TLS and SASL, if any.
+    pub security: Security,
 }
 
 /// A connection that was made. Cheap to clone.
@@ -69,14 +78,15 @@ struct Shared {
 /// Requests that wait for the task to take them; further ones wait in [`Connection::submit`].
 const QUEUED_REQUESTS_MAX: usize = 16;
 
-/// The first correlation id after those of the greeting.
+/// The first correlation id after those of the greeting and of logging in.
 const FIRST_CORRELATION_ID: i32 = 16;
 
 impl Connection {
-    /// Connects, and asks for the versions that the broker speaks.
+    /// Connects, asks for the versions that the broker speaks, and logs in if that is asked for.
     ///
     /// # Errors
-    /// [`Error::Connect`] if there is no connection in time; what went wrong with the greeting.
+    /// [`Error::Connect`] if there is no connection in time; [`Error::Authentication`] if the two do
+    /// not trust each other; what went wrong with the greeting.
     pub async fn make(
         env: &Env,
         address: &ServerAddress,
@@ -85,27 +95,53 @@ impl Connection {
         let deadline = Deadline::after(&env.clock, options.setup_timeout);
         let made = until(&env.clock, deadline, async {
             let connected = env.net.connect(&address.host, address.port).await;
-            let mut stream = connected.map_err(|error| Error::Connect {
+            let stream = connected.map_err(|error| Error::Connect {
                 address: address.clone(),
                 problem: error.to_string(),
                 hint: hint(&error),
             })?;
-            let versions = greeting::greet(&mut stream, address, &options.client_id).await?;
-            Ok((stream, versions))
+            match &options.security.tls {
+                None => Self::greet(env, stream, address, options).await,
+                Some(tls) => {
+                    let stream = secure::handshake(tls, stream, address).await?;
+                    Self::greet(env, stream, address, options).await
+                }
+            }
         });
-        let (stream, versions) = made.await.unwrap_or_else(|| {
+        made.await.unwrap_or_else(|| {
             Err(Error::Connect {
                 address: address.clone(),
                 problem: format!("no answer within {} ms", options.setup_timeout.as_millis()),
                 hint: "check that the address is the broker's, and that no firewall is between",
             })
-        })?;
+        })
+    }
+
+    /// Greets on a stream that may carry Kafka's protocol, and sets the task to work.
+    async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        env: &Env,
+        mut stream: S,
+        address: &ServerAddress,
+        options: &ConnectionOptions,
+    ) -> Result<Self, Error> {
+        let client_id = &options.client_id;
+        let versions = greeting::greet(&mut stream, address, client_id).await?;
+        let renewal = match &options.security.login {
+            None => None,
+            Some(login) => {
+                let renewal = Renewal::new(env, login, address, client_id, &versions);
+                let begun = renewal.begin().await?;
+                let lifetime = greeting::log_in(&mut stream, begun, address).await?;
+                Some(renewal.after(lifetime))
+            }
+        };
         let (requests, queue) = mpsc::channel(QUEUED_REQUESTS_MAX);
         let ended = Arc::new(Mutex::new(None));
         let task_options = TaskOptions {
             address: address.clone(),
             in_flight_max: options.in_flight_max,
             idle_max: options.idle_max,
+            renewal,
         };
         let task = Task::new(stream, queue, env.clock.clone(), task_options, Arc::clone(&ended));
         env.tasks.spawn(task.run());
@@ -113,7 +149,7 @@ impl Connection {
             requests,
             address: address.clone(),
             versions,
-            client_id: Arc::clone(&options.client_id),
+            client_id: Arc::clone(client_id),
             clock: env.clock.clone(),
             next_correlation_id: AtomicI32::new(FIRST_CORRELATION_ID),
             ended,

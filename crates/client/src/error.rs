@@ -24,6 +24,16 @@ pub enum Error {
         /// What to check.
         hint: &'static str,
     },
+    /// The broker and the client do not trust each other: a certificate, or a name and password.
+    #[error("could not authenticate to {address}{}: {problem}", with(.mechanism))]
+    Authentication {
+        /// The broker.
+        address: ServerAddress,
+        /// The SASL mechanism; `None` if it was TLS.
+        mechanism: Option<&'static str>,
+        /// What is wrong, and what to check.
+        problem: String,
+    },
     /// None of the addresses of `bootstrap.servers` could be used, nor any broker known from them.
     #[error("no broker could be reached: {}", join(.tried))]
     NoBroker {
@@ -163,6 +173,9 @@ impl Error {
             Self::Connect { .. } | Self::NoBroker { .. } | Self::Disconnected { .. } => {
                 Some(ErrorCode::NetworkException)
             }
+            Self::Authentication { mechanism: Some(_), .. } => {
+                Some(ErrorCode::SaslAuthenticationFailed)
+            }
             Self::RequestTimedOut { .. } => Some(ErrorCode::RequestTimedOut),
             Self::DeadlinePassed { last, .. } => last
                 .as_ref()
@@ -175,7 +188,11 @@ impl Error {
             Self::UnknownBroker { .. } => Some(ErrorCode::BrokerNotAvailable),
             Self::UnknownErrorCode { .. } => Some(ErrorCode::UnknownServerError),
             Self::Producer(error) => error.error_code(),
-            Self::Config(_) | Self::Unreadable { .. } | Self::Garbled { .. } | Self::Closed => None,
+            Self::Authentication { mechanism: None, .. }
+            | Self::Config(_)
+            | Self::Unreadable { .. }
+            | Self::Garbled { .. }
+            | Self::Closed => None,
         }
     }
 
@@ -191,7 +208,8 @@ impl Error {
             | Self::RequestTimedOut { .. }
             | Self::UnknownBroker { .. }
             | Self::NoLeader { .. } => true,
-            Self::Config(_)
+            Self::Authentication { .. }
+            | Self::Config(_)
             | Self::DeadlinePassed { .. }
             | Self::UnknownErrorCode { .. }
             | Self::UnsupportedVersion { .. }
@@ -249,6 +267,10 @@ impl Error {
             _ => self.is_transport() || matches!(self, Self::UnknownBroker { .. }),
         }
     }
+}
+
+fn with(mechanism: &Option<&'static str>) -> String {
+    mechanism.map_or_else(|| " by TLS".to_owned(), |mechanism| format!(" by {mechanism}"))
 }
 
 fn join(errors: &[Error]) -> String {

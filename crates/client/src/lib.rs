@@ -10,6 +10,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`config`] | Kafka's configuration keys: names, kinds, defaults, what is allowed |
+//! | [`security`] | TLS and SASL under it: from configuration to certificates and credentials |
 //! | [`connection`] | one connection: frames, correlation, order, time limits, API versions |
 //! | [`metadata`] | brokers, topics, leaders and their epochs, as last told |
 //! | [`admin`] | what tools and consoles ask of a cluster |
@@ -41,6 +42,7 @@ pub mod error;
 pub mod metadata;
 pub mod producer;
 pub mod retry;
+pub mod security;
 
 mod bootstrap;
 mod coordinators;

@@ -102,7 +102,7 @@ impl Nodes {
                 Err(error) => {
                     // The first of several in a row is worth telling at once: a call may go on
                     // trying for a minute before it gives up.
-                    if attempts.failures == 0 {
+                    if attempts.failures == 0 && error.is_retriable() {
                         tracing::warn!("{error}; trying again");
                     } else {
                         tracing::debug!(%address, ?node, ?lane, %error, "could not connect");

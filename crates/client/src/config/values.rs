@@ -59,6 +59,8 @@ pub struct ConfigProblem {
     pub value: Option<String>,
     /// What is allowed, or what is wrong.
     pub allowed: String,
+    /// Whether a value was given that is a secret, or is wrong in itself: `allowed` says how.
+    pub is_told_in_full: bool,
 }
 
 /// A name with more edits than this between is not the one that was meant.
@@ -106,6 +108,7 @@ impl Values {
                     key: name.to_owned(),
                     value: Some(text.to_owned()),
                     allowed,
+                    is_told_in_full: false,
                 }),
             }
         }
@@ -246,8 +249,17 @@ impl ConfigError {
         Self::of(key, None, allowed.into())
     }
 
+    /// A value, which is not shown, with a problem that says it all.
+    #[must_use]
+    pub fn wrong(key: &str, problem: impl Into<String>) -> Self {
+        let mut error = Self::of(key, None, problem.into());
+        error.problems[0].is_told_in_full = true;
+        error
+    }
+
     fn of(key: &str, value: Option<String>, allowed: String) -> Self {
-        Self { problems: vec![ConfigProblem { key: key.to_owned(), value, allowed }] }
+        let key = key.to_owned();
+        Self { problems: vec![ConfigProblem { key, value, allowed, is_told_in_full: false }] }
     }
 }
 
@@ -257,8 +269,9 @@ impl fmt::Display for ConfigError {
             if index > 0 {
                 f.write_str("; ")?;
             }
-            let ConfigProblem { key, value, allowed } = problem;
+            let ConfigProblem { key, value, allowed, is_told_in_full } = problem;
             match value {
+                None if *is_told_in_full => write!(f, "{key}: {allowed}")?,
                 Some(value) => write!(f, "{key} is {value:?}, and must be {allowed}")?,
                 None => write!(f, "{key} must be given: {allowed}")?,
             }

@@ -1,6 +1,8 @@
-//! The first words on a connection, one request at a time: which versions the broker speaks.
+//! The first words on a connection, one request at a time: which versions the broker speaks, and who
+//! the client is.
 
-use super::BrokerVersions;
+use super::login::{LOGIN_CORRELATION_ID, LoggingIn, Next};
+use super::{BrokerVersions, secure};
 use crate::config::ServerAddress;
 use crate::error::Error;
 use afluente_protocol::api_key::ApiKey;
@@ -9,8 +11,10 @@ use afluente_protocol::frame::{SIZE_LEN, check_size, read_response_header, reque
 use afluente_protocol::message::{Message, Request};
 use afluente_protocol::messages::api_versions_request::ApiVersionsRequest;
 use afluente_protocol::reader::Reader;
+use afluente_protocol::rope::Records;
 use bytes::{Bytes, BytesMut};
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of `ApiVersions` to begin with: the newest that no id of cluster or node is needed
@@ -34,7 +38,14 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     let mut version = FIRST_VERSION;
     let mut correlation_id = 0;
     loop {
-        let frame = exchange(stream, address, &request, version, correlation_id, client_id).await?;
+        let sent = request_frame(&request, version, correlation_id, Some(client_id));
+        let sent = sent.map_err(|problem| Error::CannotSay {
+            address: address.clone(),
+            api: ApiKey::ApiVersions,
+            version,
+            problem,
+        })?;
+        let frame = exchange(stream, address, ApiKey::ApiVersions, sent, correlation_id).await?;
         // A broker that does not know the version answers in version 0.
         let mut answer = decode::<ApiVersionsRequest>(frame.clone(), version);
         if !matches!(&answer, Ok(response) if response.error_code == 0) {
@@ -69,30 +80,46 @@ fn decode<R: Request>(
     R::Response::decode(&mut reader, version)
 }
 
+/// Logs in; gives for how long, if not for good.
+pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    (mut login, mut frame): (LoggingIn, Records),
+    address: &ServerAddress,
+) -> Result<Option<Duration>, Error> {
+    loop {
+        let answer = exchange(stream, address, login.api(), frame, LOGIN_CORRELATION_ID).await?;
+        match login.answered(answer)? {
+            Next::Send(next) => frame = next,
+            Next::In(lifetime) => return Ok(lifetime),
+        }
+    }
+}
+
 /// Sends one request and reads the frame that answers it.
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin, R: Request>(
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     address: &ServerAddress,
-    request: &R,
-    version: i16,
+    api: ApiKey,
+    frame: Records,
     correlation_id: i32,
-    client_id: &str,
 ) -> Result<Bytes, Error> {
-    let frame =
-        request_frame(request, version, correlation_id, Some(client_id)).map_err(|problem| {
-            Error::CannotSay { address: address.clone(), api: R::KEY, version, problem }
-        })?;
-    let ended = |error: io::Error| Error::Disconnected {
-        address: address.clone(),
-        api: R::KEY,
-        problem: match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                "; check that the port is one for Kafka clients, and whether it expects TLS \
-                 (security.protocol)"
-                    .to_owned()
-            }
-            _ => format!(": {error}"),
-        },
+    let ended = |error: io::Error| {
+        // A broker refuses a client's certificate behind the handshake, with the first answer.
+        if let Some(refusal) = secure::refusal(address, &error) {
+            return refusal;
+        }
+        Error::Disconnected {
+            address: address.clone(),
+            api,
+            problem: match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    "; check that the port is one for Kafka clients, and whether it expects TLS or \
+                     SASL (security.protocol)"
+                        .to_owned()
+                }
+                _ => format!(": {error}"),
+            },
+        }
     };
     stream.write_all(&frame.into_bytes()).await.map_err(ended)?;
     stream.flush().await.map_err(ended)?;

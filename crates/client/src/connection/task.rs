@@ -6,7 +6,9 @@
 //! answered; whatever waits then gets the reason.
 
 use super::greeting::describe_prefix;
+use super::login::LOGIN_CORRELATION_ID;
 use super::output::Output;
+use super::renewal::Renewal;
 use crate::config::ServerAddress;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -41,6 +43,8 @@ pub(super) struct TaskOptions {
     pub(super) address: ServerAddress,
     pub(super) in_flight_max: usize,
     pub(super) idle_max: Option<Duration>,
+    /// Who logs in again before the session ends.
+    pub(super) renewal: Option<Renewal>,
 }
 
 pub(super) struct Task<S> {
@@ -65,7 +69,13 @@ struct Pending {
     api: ApiKey,
     timeout: Duration,
     deadline: Deadline,
-    reply: oneshot::Sender<Result<Bytes, Error>>,
+    reply: Reply,
+}
+
+/// Who gets an answer.
+enum Reply {
+    Caller(oneshot::Sender<Result<Bytes, Error>>),
+    Renewal,
 }
 
 struct Timer {
@@ -85,6 +95,8 @@ enum End {
 
 /// The largest answer: that of Kafka's `fetch.max.bytes` and one batch on top, with room.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// How long a broker may take for one step of logging in again.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Free space in the buffer before a read.
 const READ_BYTES: usize = 64 << 10;
 /// How far the announced size of an answer is believed before its bytes are there.
@@ -126,6 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
         if let Poll::Ready(end) = self.poll_read(context) {
             return Poll::Ready(end);
         }
+        if let Err(error) = self.poll_renewal(context) {
+            return Poll::Ready(End::Failed(error));
+        }
         loop {
             self.take_requests(context);
             let had_room = self.has_room();
@@ -144,7 +159,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.pending.len() < self.options.in_flight_max && self.output.len() < UNSENT_BYTES_MAX
+        self.pending.len() < self.options.in_flight_max
+            && self.output.len() < UNSENT_BYTES_MAX
+            && !self.options.renewal.as_ref().is_some_and(Renewal::is_at_work)
+    }
+
+    /// Begins to log in again, if it is time to.
+    fn poll_renewal(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+        let Some(renewal) = &mut self.options.renewal else { return Ok(()) };
+        match renewal.poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(begun) => {
+                let (api, frame) = begun?;
+                self.send_login(api, frame);
+                Ok(())
+            }
+        }
+    }
+
+    fn send_login(&mut self, api: ApiKey, frame: Records) {
+        self.pending.push_back(Pending {
+            correlation_id: LOGIN_CORRELATION_ID,
+            api,
+            timeout: LOGIN_TIMEOUT,
+            deadline: Deadline::after(&self.clock, LOGIN_TIMEOUT),
+            reply: Reply::Renewal,
+        });
+        self.output.push(frame);
     }
 
     fn take_requests(&mut self, context: &mut Context<'_>) {
@@ -166,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
                 return;
             }
             Some(reply) => {
+                let reply = Reply::Caller(reply);
                 self.pending.push_back(Pending { correlation_id, api, timeout, deadline, reply });
             }
             None => {}
@@ -227,11 +269,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
         if !frame.starts_with(&pending.correlation_id.to_be_bytes()) {
             let error =
                 self.garbled(format!("the answer to {} is to another request", pending.api));
-            let _ = pending.reply.send(Err(error.clone()));
+            pending.reply.give(Err(error.clone()));
             return Err(error);
         }
-        // Whoever asked may have gone.
-        let _ = pending.reply.send(Ok(frame));
+        match pending.reply {
+            Reply::Caller(_) => pending.reply.give(Ok(frame)),
+            Reply::Renewal => {
+                let renewal = self.options.renewal.as_mut().expect("it asked");
+                if let Some((api, frame)) = renewal.answered(frame)? {
+                    self.send_login(api, frame);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -247,8 +296,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
                 Some(pending) => Some(pending.deadline.moment()),
                 None => self.options.idle_max.map(|idle| self.active_at + idle),
             };
-            let Some(due) = due else { return Poll::Pending };
             let now = self.clock.now();
+            let renewal = self.options.renewal.as_ref().and_then(Renewal::due);
+            if let Some(renewal) = renewal
+                && due.is_none_or(|due| renewal < due)
+            {
+                if now >= renewal {
+                    // It became time to while this was polled.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                if self.poll_sleep(renewal, now, context).is_pending() {
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            let Some(due) = due else { return Poll::Pending };
             if now >= due {
                 return Poll::Ready(match first_late {
                     Some(pending) => End::Failed(Error::RequestTimedOut {
@@ -259,19 +322,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
                     None => End::Done,
                 });
             }
-            // A timer that rings too early is looked at again; only one that would ring too late is
-            // replaced, so that a request costs no timer.
-            if self.timer.as_ref().is_none_or(|timer| timer.at > due || timer.at <= now) {
-                let clock = self.clock.clone();
-                let sleep = Box::pin(async move { clock.sleep_until(due).await });
-                self.timer = Some(Timer { at: due, sleep });
-            }
-            let timer = self.timer.as_mut().expect("it was set above");
-            match timer.sleep.as_mut().poll(context) {
-                Poll::Ready(()) => self.timer = None,
-                Poll::Pending => return Poll::Pending,
+            if self.poll_sleep(due, now, context).is_pending() {
+                return Poll::Pending;
             }
         }
+    }
+
+    /// Sleeps until `due`, or shorter: a timer that rings too early is looked at again. Only one that
+    /// would ring too late is replaced, so that a request costs no timer.
+    fn poll_sleep(&mut self, due: Moment, now: Moment, context: &mut Context<'_>) -> Poll<()> {
+        if self.timer.as_ref().is_none_or(|timer| timer.at > due || timer.at <= now) {
+            let clock = self.clock.clone();
+            let sleep = Box::pin(async move { clock.sleep_until(due).await });
+            self.timer = Some(Timer { at: due, sleep });
+        }
+        let timer = self.timer.as_mut().expect("it was set above");
+        let rang = timer.sleep.as_mut().poll(context);
+        if rang.is_ready() {
+            self.timer = None;
+        }
+        rang
     }
 
     fn finish(mut self, end: &End) {
@@ -292,13 +362,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Task<S> {
         }
         tracing::debug!(%address, pending = self.pending.len(), "connection ended");
         for pending in self.pending.drain(..) {
-            let _ = pending.reply.send(Err(reason(pending.api)));
+            pending.reply.give(Err(reason(pending.api)));
         }
         self.queue.close();
         while let Ok(outgoing) = self.queue.try_recv() {
             if let Some(reply) = outgoing.reply {
                 let _ = reply.send(Err(reason(outgoing.api)));
             }
+        }
+    }
+}
+
+impl Reply {
+    fn give(self, answer: Result<Bytes, Error>) {
+        if let Self::Caller(reply) = self {
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
         }
     }
 }

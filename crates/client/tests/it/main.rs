@@ -6,3 +6,4 @@ mod calls;
 mod fake;
 mod producing;
 mod real;
+mod secured;

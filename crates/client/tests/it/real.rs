@@ -4,6 +4,7 @@
 mod administering;
 mod consuming;
 mod producing;
+mod secured;
 
 use afluente_client::metadata::TopicsAsked;
 use afluente_client::{Client, ClientConfig, Target};

@@ -255,7 +255,11 @@ fn take_in(shared: &Shared, node: i32, wanted: &[Wanted], response: FetchRespons
                     pause(shared, wanted);
                     has_work = true;
                 }
-                Outcome::Later => pause(shared, wanted),
+                Outcome::Later => {
+                    pause(shared, wanted);
+                    // Whoever sees to it that the rest ends has to hear of it.
+                    has_work = true;
+                }
                 Outcome::OutOfRange => {
                     out_of_range(shared, node, wanted);
                     has_work = true;

@@ -99,7 +99,8 @@ impl Consumer {
         let records = state.take(max, options, &mut decompressor);
         let has_drained = state.take_drained();
         drop(state);
-        if has_drained {
+        // Where an error was told, the partition is to be fetched again, or to find a position.
+        if has_drained || records.is_err() {
             shared.ring_work();
         }
         records

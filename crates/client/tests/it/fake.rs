@@ -220,6 +220,11 @@ impl FakeCluster {
         });
     }
 
+    /// The leader of a partition, and its epoch.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> (i32, i32) {
+        self.0.lock().topics[topic].leaders[usize::try_from(partition).unwrap()]
+    }
+
     /// The id of a topic.
     pub(crate) fn topic_id(&self, name: &str) -> Uuid {
         self.0.lock().topics[name].id

@@ -3,6 +3,7 @@
 
 mod admin;
 mod calls;
+mod consuming;
 mod fake;
 mod producing;
 mod real;

@@ -203,6 +203,11 @@ struct RealLock {
 
 impl LockGuard for RealLock {}
 
+/// Data, and of the metadata only what it takes to read it. The flag of that name in rustix is
+/// `O_SYNC` on Linux, which also waits for the file system's own journal to take down the time of
+/// the write: milliseconds, now and then.
+const SYNCHRONOUS: i32 = libc::O_DSYNC;
+
 fn open_options(how: OpenHow) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -218,10 +223,8 @@ fn open_options(how: OpenHow) -> OpenOptions {
             options.write(true).create_new(true);
         }
     }
-    let mut flags = OFlags::empty();
-    flags.set(OFlags::DIRECT, how.direct);
-    flags.set(OFlags::DSYNC, how.synchronous);
-    options.custom_flags(flags.bits().cast_signed());
+    let direct = if how.direct { OFlags::DIRECT.bits().cast_signed() } else { 0 };
+    options.custom_flags(direct | if how.synchronous { SYNCHRONOUS } else { 0 });
     options
 }
 

@@ -7,6 +7,7 @@ use crate::sampler;
 use crate::state::State;
 use crate::view::alerts::Alerts;
 use crate::view::panels::Panels;
+use crate::writer::Writer;
 use afluente_client::{Client, ClientConfig};
 use afluente_env::Env;
 use afluente_httpd::guard::Guard;
@@ -88,6 +89,7 @@ pub(crate) struct Console {
     pub(crate) env: Env,
     pub(crate) config: ConsoleConfig,
     pub(crate) kafka: Kafka,
+    pub(crate) writer: Writer,
     pub(crate) alerts: Alerts,
     pub(crate) panels: Panels,
     pub(crate) searches: Arc<Semaphore>,
@@ -123,6 +125,7 @@ impl ConsoleServer {
         let server = server_config(&config);
         let console = Arc::new(Console {
             kafka: Kafka { client },
+            writer: Writer::new(env.clone(), &config.client)?,
             alerts: Alerts::new(keep.rules()),
             panels: Panels::new(keep),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),

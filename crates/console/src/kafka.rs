@@ -141,8 +141,28 @@ impl Kafka {
         }
     }
 
-    /// The begin and end of each of these partitions.
+    /// The begin and end of each of these partitions. One without a leader is left out, for it has
+    /// nothing to give; one whose leader is only just becoming it is asked again, or what is read
+    /// by these ranges would lack it without a word.
     pub(crate) async fn ranges(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<BTreeMap<i32, (i64, i64)>, Error> {
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            let ranges = self.ranges_once(topic, partitions).await?;
+            let metadata = self.client.metadata();
+            let is_missing =
+                |one: &&i32| !ranges.contains_key(one) && metadata.leader(topic, **one).is_some();
+            let Some(missing) = partitions.iter().find(is_missing) else { return Ok(ranges) };
+            let error = Error::NoLeader { topic: topic.to_owned(), partition: *missing };
+            retry.after(error).await?;
+            self.refresh_topic(topic).await?;
+        }
+    }
+
+    async fn ranges_once(
         &self,
         topic: &str,
         partitions: &[i32],

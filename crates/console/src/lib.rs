@@ -26,5 +26,6 @@ mod scan;
 
 mod keep;
 mod view;
+mod writer;
 
 pub use console::{ConsoleConfig, ConsoleServer, Environment, StartError};

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::kafka::{At, TopicPartition};
 use crate::metrics::{self, Metrics};
 use crate::state::{
-    GroupOffsetState, GroupState, HistoryPoint, PartitionState, SPARK_MS, State, TopicState,
+    GroupOffsetState, GroupState, HistoryPoint, PartitionState, SPARK_MS, State, TopicState, total,
 };
 use afluente_client::metadata::TopicMetadata;
 use afluente_client::{ClusterMetadata, Error};
@@ -341,7 +341,7 @@ async fn look_at_metrics(console: &Console) {
 
 fn note_history(state: &mut State, now_ms: i64) {
     let in_messages =
-        state.topics.values().filter(|topic| !topic.internal).map(TopicState::in_messages).sum();
+        total(state.topics.values().filter(|topic| !topic.internal).map(TopicState::in_messages));
     let rates: Vec<f64> = state
         .groups
         .values()
@@ -354,7 +354,7 @@ fn note_history(state: &mut State, now_ms: i64) {
         t: now_ms,
         in_messages: Some(in_messages),
         in_bytes: metrics.and_then(Metrics::in_bytes),
-        out_messages: (!rates.is_empty()).then(|| rates.iter().sum()),
+        out_messages: (!rates.is_empty()).then(|| total(rates.iter().copied())),
         out_bytes: metrics.and_then(Metrics::out_bytes),
         produce_p50_ms: latency("Produce", 0.5),
         produce_p99_ms: latency("Produce", 0.99),

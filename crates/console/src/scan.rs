@@ -54,7 +54,7 @@ impl Scan {
         let mut next =
             fetched.each(position, |record, facts| record.offset.0 < end && see(record, facts))?;
         // A partition whose end was reached by offsets that hold no record any more.
-        if fetched.size_bytes() == 0 && position < end && fetched.end_offset >= end {
+        if fetched.is_all_empty && position < end && fetched.end_offset >= end {
             next = end;
         }
         self.positions.insert(partition, next.min(end));

@@ -61,6 +61,11 @@ pub(crate) struct TopicState {
     pub(crate) grew_ms: Option<i64>,
 }
 
+/// The sum of rates; that of none is 0 and not, as the standard library has it, -0.
+pub(crate) fn total(rates: impl Iterator<Item = f64>) -> f64 {
+    rates.fold(0.0, |sum, rate| sum + rate)
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionState {
     pub(crate) leader: Option<i32>,
@@ -146,12 +151,15 @@ impl Default for DiskState {
     }
 }
 
+/// What was written in less time says little about the next day.
+const FORECAST_SECONDS_MIN: f64 = 300.0;
+
 impl DiskState {
     pub(crate) fn full_in_seconds(&self) -> Option<f64> {
         let ((from_ms, from), (to_ms, to)) = (self.used.first()?, self.used.last()?);
         let elapsed = (to_ms - from_ms) as f64 / 1_000.0;
         let grown = (to - from) as f64;
-        if elapsed < 60.0 || grown <= 0.0 {
+        if elapsed < FORECAST_SECONDS_MIN || grown <= 0.0 {
             return None;
         }
         Some((self.total_bytes? - to) as f64 / (grown / elapsed))
@@ -186,7 +194,7 @@ impl TopicState {
     }
 
     pub(crate) fn in_messages(&self) -> f64 {
-        self.partitions.values().filter_map(|partition| partition.growth.per_second()).sum()
+        total(self.partitions.values().filter_map(|partition| partition.growth.per_second()))
     }
 
     /// Bytes a second, by the sizes of the logs.

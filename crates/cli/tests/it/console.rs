@@ -1,4 +1,8 @@
 //! The console in front of real brokers: our binary and Apache Kafka, by the same steps.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test drives processes from outside, by the standard library"
+)]
 
 use afluente_harness::broker::{Broker, Program};
 use afluente_harness::java::{Jars, Java};
@@ -195,8 +199,8 @@ fn topics(console: &Console) {
     let (_, configs) =
         console.send("PATCH", "/api/topics/orders/configs", &json!({ "reset": ["retention.ms"] }));
     assert_eq!(
-        (&of(&configs)["value"], &of(&configs)["overridden"]),
-        (&json!("604800000"), &json!(false))
+        (&of(&configs)["value"], &of(&configs)["overridden"], &of(&configs)["defaultValue"]),
+        (&json!("604800000"), &json!(false), &json!("604800000"))
     );
     let bad = json!({ "set": { "retention.ms": "soon" } });
     let (status, problem) = console.send("PATCH", "/api/topics/orders/configs", &bad);
@@ -303,6 +307,7 @@ fn messages(console: &Console) {
     let (_, check) = console.send("POST", "/api/filters/check", &json!({ "filter": "value.n >" }));
     assert_eq!((&check["ok"], &check["position"]), (&json!(false), &json!(9)));
 
+    more_than_one_answer_holds(console);
     for (format, content_type) in [("jsonl", "application/x-ndjson"), ("csv", "text/csv")] {
         let (status, exported) =
             console.ask("GET", &format!("/api/topics/orders/export?format={format}"), "", "");
@@ -328,6 +333,33 @@ fn messages(console: &Console) {
         };
         assert_eq!(sorted(&again), sorted(&exported), "what is carried over is the same");
     }
+}
+
+/// What a broker leaves out of an answer that is full has to come with the next.
+fn more_than_one_answer_holds(console: &Console) {
+    let (status, _) =
+        console.send("POST", "/api/topics", &json!({ "name": "large", "partitions": 4 }));
+    assert_eq!(status, 200);
+    for n in 0..12 {
+        let message = |partition: i32| {
+            let value = format!("{{\"n\":{n},\"filler\":\"{}\"}}", "x".repeat(300_000));
+            json!({ "partition": partition, "value": { "text": value } })
+        };
+        let all: Vec<Value> = (0..4).map(message).collect();
+        let (status, produced) =
+            console.send("POST", "/api/topics/large/messages", &json!({ "messages": all }));
+        assert_eq!(status, 200, "{produced}");
+    }
+    for from in ["oldest", "newest"] {
+        let path = format!(
+            "/api/topics/large/messages?from={from}&limit=1000&maxBytes=9&filter=value.n%20%3E%3D%200"
+        );
+        assert_eq!(console.messages(&path).len(), 48, "{from}");
+    }
+    let (status, exported) = console.ask("GET", "/api/topics/large/export?format=jsonl", "", "");
+    assert_eq!((status, exported.lines().count()), (200, 48));
+    let (status, _) = console.send("DELETE", "/api/topics/large?confirm=large", &Value::Null);
+    assert_eq!(status, 204);
 }
 
 fn groups(console: &Console) {
@@ -385,10 +417,10 @@ fn groups(console: &Console) {
 }
 
 fn cluster(console: &Console) {
+    // Sizes are those of segment files, which are written a moment after the journal.
     let cluster = console.until("/api/cluster", |cluster| {
-        cluster["brokers"][0]["logDirs"].as_array().is_some_and(|dirs| !dirs.is_empty())
+        cluster["brokers"][0]["logDirs"][0]["sizeBytes"].as_i64().is_some_and(|bytes| bytes > 0)
     });
-    assert!(cluster["brokers"][0]["logDirs"][0]["sizeBytes"].as_i64().unwrap() > 0, "{cluster}");
     assert!(cluster["quorum"]["leaderId"].is_number(), "{cluster}");
     let id = &cluster["brokers"][0]["id"];
     assert_eq!(console.get(&format!("/api/brokers/{id}"))["id"], *id);
@@ -396,6 +428,28 @@ fn cluster(console: &Console) {
     let has =
         |name: &str| configs["items"].as_array().unwrap().iter().any(|entry| entry["name"] == name);
     assert!(has("log.retention.ms") && has("num.partitions"), "{configs}");
+
+    // What counts for all brokers is all of it, and not only what was changed at run time.
+    let defaults = console.get("/api/brokers/default/configs");
+    assert!(defaults["items"].as_array().unwrap().len() > 100, "{defaults}");
+    let of = |configs: &Value| {
+        let items = configs["items"].as_array().unwrap();
+        items.iter().find(|entry| entry["name"] == "log.retention.ms").unwrap().clone()
+    };
+    let change = json!({ "set": { "log.retention.ms": "7200000" } });
+    let (status, configs) = console.send("PATCH", "/api/brokers/default/configs", &change);
+    assert_eq!(status, 200, "{configs}");
+    // A broker hears of it a moment after the controller.
+    let is_set = |configs: &Value| {
+        of(configs)["value"] == "7200000" && of(configs)["overridden"] == json!(true)
+    };
+    console.until("/api/brokers/default/configs", is_set);
+    let change = json!({ "reset": ["log.retention.ms"] });
+    let (status, configs) = console.send("PATCH", "/api/brokers/default/configs", &change);
+    assert_eq!(status, 200, "{configs}");
+    console.until("/api/brokers/default/configs", |configs| !is_set(configs));
+    let (status, problem) = console.send("GET", "/api/brokers/77/configs", &Value::Null);
+    assert_eq!((status, &problem["error"]["code"]), (404, &json!("NOT_FOUND")));
 }
 
 fn dashboards_and_alerts(console: &Console) {

@@ -82,6 +82,24 @@ impl Kafka {
         topic: &str,
         before: &BTreeMap<i32, i64>,
     ) -> Result<BTreeMap<i32, i64>, Error> {
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            match self.delete_records_once(topic, before).await {
+                // The leader is another one, or is only just becoming it.
+                Err(error) if error.is_stale_metadata() => {
+                    retry.after(error).await?;
+                    self.refresh_topic(topic).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn delete_records_once(
+        &self,
+        topic: &str,
+        before: &BTreeMap<i32, i64>,
+    ) -> Result<BTreeMap<i32, i64>, Error> {
         let metadata = self.client.metadata();
         let mut by_leader: BTreeMap<Option<i32>, Vec<DeleteRecordsPartition>> = BTreeMap::new();
         for (partition, offset) in before {

@@ -174,7 +174,22 @@ impl Kafka {
     }
 }
 
+/// A value of the key `of` as it counts for the key `name`: Kafka names `log.retention.hours` among
+/// what `retention.ms` may come from.
+fn in_unit_of(name: &str, of: &str, value: String) -> String {
+    let factor = match of.rsplit('.').next() {
+        Some("hours") if name.ends_with(".ms") => 3_600_000_i64,
+        Some("minutes") if name.ends_with(".ms") => 60_000,
+        _ => return value,
+    };
+    match value.parse::<i64>() {
+        Ok(-1) | Err(_) => value,
+        Ok(count) => count.saturating_mul(factor).to_string(),
+    }
+}
+
 fn config(result: DescribeConfigsResourceResult) -> Config {
+    let name = result.name.clone();
     Config {
         name: result.name,
         value: result.value,
@@ -196,7 +211,29 @@ fn config(result: DescribeConfigsResourceResult) -> Config {
         synonyms: result
             .synonyms
             .into_iter()
-            .map(|synonym| (ConfigSource::of(synonym.source), synonym.value))
+            .map(|synonym| {
+                let value = synonym.value.map(|value| in_unit_of(&name, &synonym.name, value));
+                (ConfigSource::of(synonym.source), value)
+            })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_in_hours_counts_in_milliseconds() {
+        let cases = [
+            ("retention.ms", "log.retention.hours", "168", "604800000"),
+            ("log.retention.ms", "log.retention.minutes", "2", "120000"),
+            ("log.retention.ms", "log.retention.hours", "-1", "-1"),
+            ("retention.ms", "log.retention.ms", "5", "5"),
+            ("log.retention.hours", "log.retention.hours", "168", "168"),
+        ];
+        for (name, of, value, expected) in cases {
+            assert_eq!(in_unit_of(name, of, value.to_owned()), expected, "{name} by {of}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Consumer groups: who is in them, and how far they are.
 
 use super::{Kafka, TopicPartition};
+use afluente_client::retry::Retry;
 use afluente_client::{Error, Target};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequest;
@@ -113,19 +114,29 @@ impl Kafka {
         Ok(committed)
     }
 
+    /// Waits before a call to a coordinator is tried again: the first group of a cluster has none
+    /// until the topic for it is made, and one that moves loads for a while.
+    async fn again(&self, group: &str, retry: &mut Retry, error: Error) -> Result<(), Error> {
+        self.client.noticed(&Target::group(group), &error);
+        retry.after(error).await
+    }
+
     /// What one group has committed.
     pub(crate) async fn committed(
         &self,
         group: &str,
     ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
-        // The first group of a cluster has no coordinator until the topic for it is made.
         let mut retry = self.client.retry(self.deadline());
-        let connection = loop {
-            match self.client.connection(&Target::group(group), self.deadline()).await {
-                Ok(connection) => break connection,
-                Err(error) => retry.after(error).await?,
+        loop {
+            match self.committed_once(group).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.again(group, &mut retry, error).await?,
             }
-        };
+        }
+    }
+
+    async fn committed_once(&self, group: &str) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+        let connection = self.client.connection(&Target::group(group), self.deadline()).await?;
         let is_old = connection
             .version_up_to(afluente_protocol::api_key::ApiKey::OffsetFetch, OFFSET_FETCH_BY_NAME)?
             < OFFSET_FETCH_MANY;
@@ -247,6 +258,20 @@ impl Kafka {
         group: &str,
         offsets: &BTreeMap<TopicPartition, i64>,
     ) -> Result<(), Error> {
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            match self.commit_once(group, offsets).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.again(group, &mut retry, error).await?,
+            }
+        }
+    }
+
+    async fn commit_once(
+        &self,
+        group: &str,
+        offsets: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<(), Error> {
         let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for ((topic, partition), offset) in offsets {
             topics.entry(topic).or_default().push(OffsetCommitRequestPartition {
@@ -305,6 +330,21 @@ impl Kafka {
         topic: &str,
         partitions: &[i32],
     ) -> Result<(), Error> {
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            match self.delete_offsets_once(group, topic, partitions).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.again(group, &mut retry, error).await?,
+            }
+        }
+    }
+
+    async fn delete_offsets_once(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<(), Error> {
         let partition = |index: &i32| OffsetDeleteRequestPartition { partition_index: *index };
         let request = OffsetDeleteRequest {
             group_id: group.to_owned(),
@@ -323,6 +363,16 @@ impl Kafka {
     }
 
     pub(crate) async fn delete_group(&self, group: &str) -> Result<(), Error> {
+        let mut retry = self.client.retry(self.deadline());
+        loop {
+            match self.delete_group_once(group).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.again(group, &mut retry, error).await?,
+            }
+        }
+    }
+
+    async fn delete_group_once(&self, group: &str) -> Result<(), Error> {
         let request = DeleteGroupsRequest { groups_names: vec![group.to_owned()] };
         let answer = self.client.send(Target::group(group), request, self.deadline()).await?;
         for result in answer.results {

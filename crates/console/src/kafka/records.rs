@@ -1,24 +1,19 @@
-//! Reading and writing messages.
+//! Reading messages.
 
 use super::Kafka;
 use afluente_client::{Error, Target};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
-use afluente_protocol::messages::produce_request::{
-    PartitionProduceData, ProduceRequest, TopicProduceData,
-};
-use afluente_protocol::records::{
-    BatchBuilder, BatchOptions, Batches, Compressor, Decompressor, Header, NewRecord, OpenBatch,
-    RecordView, TimestampType,
-};
-use afluente_protocol::rope::Records;
+use afluente_protocol::records::{Batches, Decompressor, OpenBatch, RecordView, TimestampType};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The newest versions that name topics by name.
+/// The newest version that names topics by name.
 const FETCH_BY_NAME: i16 = 12;
-const PRODUCE_BY_NAME: i16 = 12;
+
+/// What is asked of one partition at least.
+const PARTITION_BYTES_MIN: i32 = 256 << 10;
 
 /// What a batch may grow to when it is uncompressed.
 const UNCOMPRESSED_BYTES_MAX: usize = 64 << 20;
@@ -29,6 +24,9 @@ pub(crate) struct Fetched {
     pub(crate) partition: i32,
     batches: Bytes,
     pub(crate) end_offset: i64,
+    /// Nothing came of any partition that was asked for with this one. A single empty one says
+    /// nothing: others may have used up what one answer can hold.
+    pub(crate) is_all_empty: bool,
 }
 
 /// What a batch says of all its records.
@@ -63,6 +61,9 @@ impl Kafka {
         if positions.keys().any(|partition| metadata.leader(topic, *partition).is_none()) {
             metadata = self.refresh_topic(topic).await?;
         }
+        // Of each something, or one large partition would be read to its end before the next.
+        let count = i32::try_from(positions.len().max(1)).unwrap_or(i32::MAX);
+        let partition_bytes_max = (bytes_max / count).max(PARTITION_BYTES_MIN).min(bytes_max);
         let mut by_leader: BTreeMap<i32, Vec<FetchPartition>> = BTreeMap::new();
         for (partition, offset) in positions {
             let leader = match metadata.leader(topic, *partition) {
@@ -72,7 +73,7 @@ impl Kafka {
             by_leader.entry(leader).or_default().push(FetchPartition {
                 partition: *partition,
                 fetch_offset: *offset,
-                partition_max_bytes: bytes_max,
+                partition_max_bytes: partition_bytes_max,
                 ..FetchPartition::default()
             });
         }
@@ -96,6 +97,10 @@ impl Kafka {
             let deadline = self.deadline();
             let answer = self.client.send_up_to(target, request, FETCH_BY_NAME, deadline).await?;
             Error::check(answer.error_code, None, || format!("topic {topic:?}"))?;
+            let partitions = || answer.responses.iter().flat_map(|topic| &topic.partitions);
+            let is_all_empty = partitions().all(|partition| {
+                partition.records.as_ref().is_none_or(|records| records.is_empty())
+            });
             for partition in answer.responses.into_iter().flat_map(|topic| topic.partitions) {
                 let number = partition.partition_index;
                 match ErrorCode::from_i16(partition.error_code) {
@@ -114,106 +119,15 @@ impl Kafka {
                     partition: number,
                     batches: partition.records.unwrap_or_default().into_bytes(),
                     end_offset: partition.high_watermark,
+                    is_all_empty,
                 });
             }
         }
         Ok(fetched)
     }
-
-    /// Writes messages to a partition, in one batch; gives the offset of the first and the time
-    /// that the broker gave them, if it did.
-    pub(crate) async fn produce(
-        &self,
-        topic: &str,
-        partition: i32,
-        records: &[NewRecordOwned],
-    ) -> Result<(i64, Option<i64>), Error> {
-        let about = || format!("{topic}-{partition}");
-        let mut builder = BatchBuilder::new(BatchOptions::default());
-        for record in records {
-            let headers: Vec<Header<'_>> = record
-                .headers
-                .iter()
-                .map(|(key, value)| Header { key: key.as_bytes(), value: value.as_deref() })
-                .collect();
-            let record = NewRecord {
-                timestamp: record.timestamp,
-                key: record.key.as_deref(),
-                value: record.value.as_deref(),
-                headers: &headers,
-            };
-            builder.append(&record).map_err(|error| Error::Broker {
-                about: about(),
-                code: error.code(),
-                message: Some(error.to_string()),
-            })?;
-        }
-        let batch = builder.finish(&mut Compressor::new()).map_err(|error| Error::Broker {
-            about: about(),
-            code: error.code(),
-            message: Some(error.to_string()),
-        })?;
-        let mut rope = Records::new();
-        rope.push(batch);
-        let request = ProduceRequest {
-            transactional_id: None,
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![TopicProduceData {
-                name: topic.to_owned(),
-                partition_data: vec![PartitionProduceData {
-                    index: partition,
-                    records: Some(rope),
-                }],
-                ..TopicProduceData::default()
-            }],
-        };
-        let target = Target::leader(topic, partition);
-        let mut retry = self.client.retry(self.deadline());
-        loop {
-            let error = match self.produce_to(&target, request.clone(), &about).await {
-                Ok(written) => return Ok(written),
-                Err(error) => error,
-            };
-            // A broker that is not the leader (yet, of a topic that was just made) has written
-            // nothing. After any other error it may have, so that is for the caller to decide.
-            if error.is_transport() || !error.is_stale_metadata() {
-                return Err(error);
-            }
-            self.client.noticed(&target, &error);
-            retry.after(error).await?;
-        }
-    }
-
-    async fn produce_to(
-        &self,
-        target: &Target,
-        request: ProduceRequest,
-        about: &impl Fn() -> String,
-    ) -> Result<(i64, Option<i64>), Error> {
-        let deadline = self.deadline();
-        let answer =
-            self.client.send_up_to(target.clone(), request, PRODUCE_BY_NAME, deadline).await?;
-        let partition =
-            answer.responses.into_iter().flat_map(|topic| topic.partition_responses).next();
-        let Some(partition) = partition else {
-            return Err(Error::Broker {
-                about: about(),
-                code: ErrorCode::UnknownServerError,
-                message: None,
-            });
-        };
-        Error::check(partition.error_code, partition.error_message, about)?;
-        Ok((partition.base_offset, Some(partition.log_append_time_ms).filter(|ms| *ms >= 0)))
-    }
 }
 
 impl Fetched {
-    /// Bytes that came.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.batches.len()
-    }
-
     /// Shows each record from `from` on, in order, until `see` says that it has seen enough; gives
     /// the offset to go on from. Control records are passed over.
     pub(crate) fn each(

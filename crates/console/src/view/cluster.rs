@@ -142,14 +142,14 @@ pub(crate) async fn cluster(console: &Console) -> Result<Response, Problem> {
     })
 }
 
-/// `durability` of a broker of ours.
+/// `log.durability` of a broker of ours.
 async fn durability_mode(console: &Console) -> Option<String> {
     if console.read(|state| state.metrics.is_none()) {
         return None;
     }
     let id = console.read(|state| state.brokers.keys().next().copied())?;
     let configs = console.kafka.configs(&crate::kafka::Resource::Broker(id)).await.ok()?;
-    configs.into_iter().find(|config| config.name == "durability")?.value
+    configs.into_iter().find(|config| config.name == "log.durability")?.value
 }
 
 pub(crate) async fn broker(console: &Console, id: &str) -> Result<Response, Problem> {

@@ -71,20 +71,45 @@ fn allowed(name: &str, kind: &str) -> Option<&'static [&'static str]> {
         ("message.timestamp.type" | "log.message.timestamp.type", _) => {
             Some(&["CreateTime", "LogAppendTime"])
         }
-        ("durability", _) => Some(&["sync", "replicated"]),
+        ("durability" | "log.durability", _) => Some(&["sync", "replicated"]),
         _ => None,
     }
 }
 
+/// Of what counts for all brokers a cluster tells only what was set at run time: the rest is what
+/// each broker starts with, and any of them can say it.
+fn of_all_brokers(console: &Console, resource: &Resource) -> Resource {
+    let some = || console.read(|state| state.brokers.keys().next().copied());
+    match resource {
+        Resource::BrokerDefault => some().map_or(Resource::BrokerDefault, Resource::Broker),
+        resource => resource.clone(),
+    }
+}
+
+/// A broker's key as it would be without what was set for this one broker.
+fn without_own_of_broker(mut config: Config) -> Config {
+    config.synonyms.retain(|(source, _)| *source != ConfigSource::Broker);
+    if let Some((source, value)) = config.synonyms.first().cloned() {
+        (config.source, config.value) = (source, value);
+    } else if config.source == ConfigSource::Broker {
+        (config.source, config.value) = (ConfigSource::Unknown, None);
+    }
+    config
+}
+
 async fn entries(console: &Console, resource: &Resource, what: &str) -> Result<Response, Problem> {
-    let configs = console.kafka.configs(resource).await.map_err(|error| problem(what, &error))?;
+    let asked = of_all_brokers(console, resource);
+    let configs = console.kafka.configs(&asked).await.map_err(|error| problem(what, &error))?;
     let own = match resource {
         Resource::Topic(_) => ConfigSource::Topic,
         Resource::Broker(_) => ConfigSource::Broker,
         Resource::BrokerDefault => ConfigSource::BrokerDefault,
     };
-    let mut items: Vec<ConfigEntry> =
-        configs.into_iter().map(|config| entry(config, own)).collect();
+    let configs = configs.into_iter().map(|config| match resource {
+        Resource::BrokerDefault => without_own_of_broker(config),
+        _ => config,
+    });
+    let mut items: Vec<ConfigEntry> = configs.map(|config| entry(config, own)).collect();
     items.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Response::json(&Items { items }))
 }
@@ -132,19 +157,25 @@ pub(crate) async fn change_topic(
     change(console, &Resource::Topic(topic.to_owned()), &what, request).await
 }
 
-fn broker_resource(id: &str) -> Result<Resource, Problem> {
+fn broker_resource(console: &Console, id: &str) -> Result<Resource, Problem> {
     if id == "default" {
         return Ok(Resource::BrokerDefault);
     }
-    let why = || format!("{id:?} is no number of a broker, nor \"default\"");
-    id.parse()
-        .map(Resource::Broker)
-        .map_err(|_| Problem::invalid("could not find the broker", why()))
+    let what = "could not find the broker";
+    let Ok(number) = id.parse::<i32>() else {
+        let why = format!("{id:?} is no number of a broker, nor \"default\"");
+        return Err(Problem::invalid(what, why));
+    };
+    // Whoever asks a broker that is not there would be kept waiting for it to come.
+    if console.read(|state| state.brokers.is_empty() || state.brokers.contains_key(&number)) {
+        return Ok(Resource::Broker(number));
+    }
+    Err(Problem::not_found(what, format!("the cluster has no broker {number}")))
 }
 
 pub(crate) async fn of_broker(console: &Console, id: &str) -> Result<Response, Problem> {
     let what = format!("could not read the configuration of broker {id}");
-    entries(console, &broker_resource(id)?, &what).await
+    entries(console, &broker_resource(console, id)?, &what).await
 }
 
 pub(crate) async fn change_broker(
@@ -153,7 +184,7 @@ pub(crate) async fn change_broker(
     request: Request,
 ) -> Result<Response, Problem> {
     let what = format!("could not change the configuration of broker {id}");
-    change(console, &broker_resource(id)?, &what, request).await
+    change(console, &broker_resource(console, id)?, &what, request).await
 }
 
 /// A topic's keys, and how a broker calls the default of those that differ by more than `log.` in
@@ -182,7 +213,7 @@ const BROKER_NAMES: &[(&str, &str)] = &[
     ("message.timestamp.type", "log.message.timestamp.type"),
     ("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"),
     ("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"),
-    ("durability", "durability"),
+    ("durability", "log.durability"),
 ];
 
 /// Some topic that is there knows all keys; where there is none, the broker's defaults have to do.
@@ -222,4 +253,45 @@ pub(crate) async fn for_new_topics(console: &Console) -> Result<Response, Proble
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Response::json(&Items { items }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(synonyms: &[(ConfigSource, &str)]) -> Config {
+        let synonyms: Vec<_> =
+            synonyms.iter().map(|(source, value)| (*source, Some((*value).to_owned()))).collect();
+        let (source, value) = synonyms[0].clone();
+        Config {
+            name: "log.cleaner.threads".to_owned(),
+            value,
+            source,
+            kind: "int",
+            documentation: None,
+            read_only: false,
+            sensitive: false,
+            synonyms,
+        }
+    }
+
+    #[test]
+    fn what_counts_for_all_brokers_is_a_brokers_own_without_what_was_set_for_it_alone() {
+        use ConfigSource::{Broker, BrokerDefault, Default};
+        let all = [(Broker, "3"), (BrokerDefault, "2"), (Default, "1")];
+        let cases = [
+            (&all[..], ("2", true, "1")),
+            (&[all[0], all[2]], ("1", false, "1")),
+            (&all[1..], ("2", true, "1")),
+            (&all[2..], ("1", false, "1")),
+        ];
+        for (synonyms, (value, overridden, default_value)) in cases {
+            let entry = entry(without_own_of_broker(config(synonyms)), BrokerDefault);
+            assert_eq!(
+                (entry.value.as_deref(), entry.overridden, entry.default_value.as_deref()),
+                (Some(value), overridden, Some(default_value)),
+                "{synonyms:?}"
+            );
+        }
+    }
 }

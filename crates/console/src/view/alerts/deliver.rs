@@ -114,12 +114,8 @@ async fn deliver(console: &Console, target: &Target, id: &str, body: &[u8]) -> R
                     headers: Vec::new(),
                     timestamp: console.env.clock.wall_ms(),
                 };
-                console
-                    .kafka
-                    .produce(topic, 0, &[record])
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string())
+                let written = console.writer.write(topic, &[(None, record)]).await;
+                written.map(drop).map_err(|error| error.to_string())
             }
         };
         match outcome {

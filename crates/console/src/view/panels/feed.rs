@@ -82,24 +82,35 @@ impl View {
         let mut scan: Option<Scan> = None;
         let mut pointed_ms = 0;
         let mut partitions_ms = 0;
+        // Ends that are still to be reached before the past can be drawn.
+        let mut behind = BTreeMap::new();
         while clock.wall_ms() - self.asked_ms.load(Ordering::Relaxed) < IDLE_MS {
             let now_ms = clock.wall_ms();
             if scan.is_none() || now_ms - partitions_ms > 10_000 {
                 partitions_ms = now_ms;
                 match self.begin(console, scan.take()).await {
-                    Ok(begun) => scan = Some(begun),
+                    Ok((begun, ends)) => {
+                        if pointed_ms == 0 {
+                            behind = ends;
+                        }
+                        scan = Some(begun);
+                    }
                     // The topic may come yet; meanwhile the line goes on without it.
                     Err(_) => clock.sleep(PAUSE).await,
                 }
             }
-            if let Some(reading) = &mut scan
-                && self.read(console, &kafka, reading).await.is_err()
-            {
-                scan = None;
-                clock.sleep(PAUSE).await;
+            if let Some(reading) = &mut scan {
+                if self.read(console, &kafka, reading).await.is_ok() {
+                    behind.retain(|one, end| {
+                        reading.positions.get(one).is_some_and(|position| position < end)
+                    });
+                } else {
+                    scan = None;
+                    clock.sleep(PAUSE).await;
+                }
             }
             let now_ms = clock.wall_ms();
-            if now_ms - pointed_ms >= POINT_MS {
+            if now_ms - pointed_ms >= POINT_MS && behind.is_empty() {
                 let mut aggregator = self.aggregator.lock();
                 if pointed_ms == 0 {
                     aggregator.backfill(now_ms - self.history_ms, now_ms, 1_000);
@@ -110,13 +121,13 @@ impl View {
         }
     }
 
-    /// Where to read: new partitions from their beginning, at first from so far back as the window
-    /// and the history reach.
+    /// Where to read, and where the partitions end: new partitions from their beginning, at first
+    /// from so far back as the window and the history reach.
     async fn begin(
         &self,
         console: &Console,
         known: Option<Scan>,
-    ) -> Result<Scan, afluente_client::Error> {
+    ) -> Result<(Scan, BTreeMap<i32, i64>), afluente_client::Error> {
         let topic = &self.panel.topic;
         let partitions = console.kafka.partitions_of(topic).await?;
         let ranges = console.kafka.ranges(topic, &partitions).await?;
@@ -130,7 +141,8 @@ impl View {
             }
             None => search_starts(console, topic, from_ms, &ranges).await?,
         };
-        Ok(Scan { topic: topic.clone(), positions, ends: BTreeMap::new() })
+        let ends = ranges.iter().map(|(one, (_, end))| (*one, *end)).collect();
+        Ok((Scan { topic: topic.clone(), positions, ends: BTreeMap::new() }, ends))
     }
 
     async fn read(

@@ -1,8 +1,8 @@
 // Starts what the tests look at, and a Chromium to look with.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
@@ -56,58 +56,122 @@ export const afluentePath = (() => {
     : null;
 })();
 
-/** Broker, console and demo data in one process; stopped and started again it keeps its data and its ports. */
-export async function startAfluente() {
+/** Runs a program that writes somewhere, and waits until `isReady` says so; fails with its output if it ends before. */
+async function startProgram(program, args, isReady) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const running = { child, output: "" };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (text) => {
+      running.output += text;
+    });
+  }
+  let failure = null;
+  child.on("error", (error) => {
+    failure = error;
+  });
+  while (!(await isReady(running))) {
+    if (failure) throw failure;
+    if (child.exitCode !== null)
+      throw new Error(`${program} ended with ${child.exitCode}:\n${running.output}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return running;
+}
+
+/** As a power cut does it, as far as the process goes. */
+async function kill(child) {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => {
+    child.on("exit", resolve);
+    child.kill("SIGKILL");
+  });
+}
+
+/** Broker and console in one process, with the demo's data unless `hasDemo` says no; stopped and started again it keeps
+    its data and its ports. */
+export async function startAfluente({ hasDemo = true, more = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "afluente-data-"));
   const [broker, console, metrics] = [await freePort(), await freePort(), await freePort()];
-  let child = null;
-  let output = "";
+  let running = null;
   const at = {
     url: `http://127.0.0.1:${console}`,
-    output: () => output,
+    bootstrap: `127.0.0.1:${broker}`,
+    output: () => running?.output ?? "",
+    pid: () => running?.child.pid,
     start: async () => {
-      child = spawn(
-        afluentePath,
-        [
-          "serve",
-          ...[
-            "--data-dir",
-            folder,
-            "--listen",
-            `127.0.0.1:${broker}`,
-            "--console",
-            `127.0.0.1:${console}`,
-            "--demo",
-          ],
-          ...["--override", `http.listener=127.0.0.1:${metrics}`],
-        ],
-        { stdio: ["ignore", "pipe", "pipe"] },
-      );
-      for (const stream of [child.stdout, child.stderr]) {
-        stream.on("data", (text) => {
-          output += text;
-        });
-      }
-      for (;;) {
-        if (child.exitCode !== null) throw new Error(`afluente ended with ${child.exitCode}:\n${output}`);
+      const args = ["serve", "--data-dir", folder, "--listen", at.bootstrap];
+      args.push("--console", `127.0.0.1:${console}`, "--override", `http.listener=127.0.0.1:${metrics}`);
+      if (hasDemo) args.push("--demo");
+      running = await startProgram(afluentePath, [...args, ...more], async () => {
         const answer = await fetch(`${at.url}/api/overview`).catch(() => null);
-        if (answer?.ok) return;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+        return answer?.ok;
+      });
     },
-    /** As a power cut does it, as far as the process goes. */
-    kill: () =>
-      new Promise((resolve) => {
-        child.on("exit", resolve);
-        child.kill("SIGKILL");
-      }),
+    kill: () => kill(running?.child),
     stop: async () => {
-      if (child?.exitCode === null && child.signalCode === null) await at.kill();
+      await kill(running?.child);
       rmSync(folder, { recursive: true, force: true });
     },
   };
   await at.start();
   return at;
+}
+
+/** The jars of Apache Kafka, where Java and they are at hand. */
+export const apacheLibs = (() => {
+  const cache = process.env.AFLUENTE_CACHE ?? join(homedir(), ".cache/afluente");
+  const libs = join(cache, "kafka-4.3.1/libs");
+  const hasJava = spawnSync("java", ["-version"]).status === 0;
+  return hasJava && existsSync(libs) ? libs : null;
+})();
+
+/** Apache Kafka as a cluster of one, and our console in front of it. */
+export async function startApache() {
+  const folder = mkdtempSync(join(tmpdir(), "afluente-apache-"));
+  const [broker, controller] = [await freePort(), await freePort()];
+  const settings = join(folder, "server.properties");
+  writeFileSync(
+    settings,
+    [
+      "process.roles=broker,controller",
+      "node.id=1",
+      `listeners=PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
+      `advertised.listeners=PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
+      "controller.listener.names=CONTROLLER",
+      `controller.quorum.bootstrap.servers=127.0.0.1:${controller}`,
+      `log.dirs=${join(folder, "data")}`,
+      "offsets.topic.replication.factor=1",
+      "offsets.topic.num.partitions=4",
+      "transaction.state.log.replication.factor=1",
+      "transaction.state.log.min.isr=1",
+      "share.coordinator.state.topic.replication.factor=1",
+      "share.coordinator.state.topic.min.isr=1",
+      "group.initial.rebalance.delay.ms=0",
+    ].join("\n"),
+  );
+  const java = (heap, name, ...args) => [
+    ...["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", heap],
+    `-Dlog4j2.configurationFile=${join(WEB, "../tests/java/log4j2.properties")}`,
+    "-Dafluente.log.level=INFO",
+    ...["-cp", join(apacheLibs, "*"), name, ...args],
+  ];
+  const format = ["format", "--standalone", "-t", "AflueNteTestClusterIdA", "-c", settings];
+  const formatted = spawnSync("java", java("-Xmx256m", "kafka.tools.StorageTool", ...format));
+  if (formatted.status !== 0) throw new Error(`the data could not be formatted: ${formatted.stderr}`);
+  const kafka = await startProgram("java", java("-Xmx768m", "kafka.Kafka", settings), ({ output }) =>
+    output.includes("Kafka Server started"),
+  );
+  const bootstrap = `127.0.0.1:${broker}`;
+  const args = ["console", "--bootstrap-server", bootstrap, "--listen", "127.0.0.1:0"];
+  const console = await startProgram(afluentePath, args, ({ output }) => output.includes("console is on"));
+  return {
+    url: console.output.match(/console is on (http:\/\/[\d.:]+)/)[1],
+    bootstrap,
+    stop: async () => {
+      await Promise.all([kill(console.child), kill(kafka.child)]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 export async function openBrowser() {
@@ -142,7 +206,7 @@ export async function openPage(context, url) {
   const complaints = [];
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type()))
-      complaints.push(`${message.type()}: ${message.text()}`);
+      complaints.push(`${message.type()}: ${message.text()} ${message.location().url}`);
   });
   page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
   await page.goto(url);

@@ -258,7 +258,8 @@ export type NewPayload = { text: string } | { base64: string };
 
 export interface Produced {
   partition: number;
-  offset: number;
+  /** Null: sent twice on a bad line, and the broker only says that it has it already. */
+  offset: number | null;
   timestamp: number;
 }
 

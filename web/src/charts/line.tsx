@@ -16,8 +16,8 @@ export interface Line {
 
 /** Points come a moment late: the right edge stays behind, so that the line arrives there smoothly. */
 const DELAY_MS = 1_200;
-/** Above this, the axis tells minutes. */
-const SECONDS_MS_MAX = 120_000;
+/** Steps of an axis of bytes, so that its labels are whole KiB and MiB. */
+const BYTE_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 export function LineChart(props: {
   label: string;
@@ -28,6 +28,7 @@ export function LineChart(props: {
   /** For the axis, where `format` is long. */
   formatAxis?: (value: number | null) => string;
   height?: number;
+  isBytes?: boolean;
   /** Counts: no fractions on the axis. */
   isWhole?: boolean;
   /** Points come once in so many milliseconds. */
@@ -112,9 +113,9 @@ export function LineChart(props: {
             grid: { show: false },
             ticks: { show: false },
             size: 26,
-            space: windowMs > SECONDS_MS_MAX ? 60 : 84,
-            values: (_, splits) =>
-              splits.map((split) => language.time(split).slice(0, windowMs > SECONDS_MS_MAX ? 5 : 8)),
+            space: 84,
+            values: (_, splits, __, ___, increment) =>
+              splits.map((split) => language.time(split).slice(0, increment >= 60_000 ? 5 : 8)),
           },
           {
             stroke: text,
@@ -123,6 +124,7 @@ export function LineChart(props: {
             ticks: { show: false },
             size: 62,
             space: 34,
+            ...(props.isBytes && { incrs: BYTE_STEPS }),
             values: (_, splits) =>
               splits.map((split) => (latest.current.formatAxis ?? latest.current.format)(split)),
           },

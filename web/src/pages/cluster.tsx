@@ -34,7 +34,7 @@ export function ClusterPage() {
   }
   const tab = query.tab ?? "brokers";
   const chosen = query.broker ?? "default";
-  const columns: Column<Broker>[] = [
+  const all: Column<Broker>[] = [
     {
       key: "id",
       label: t("cluster.broker"),
@@ -96,9 +96,16 @@ export function ClusterPage() {
       key: "uptime",
       label: t("cluster.uptime"),
       right: true,
-      render: (broker) => duration(broker.process?.uptimeSeconds ?? null),
+      render: (broker: Broker) => duration(broker.process?.uptimeSeconds ?? null),
     },
   ];
+  const columns = all.filter((column) => {
+    // What no broker tells needs no column of its own.
+    if (column.key === "uptime") return data.brokers.some((broker) => broker.process?.uptimeSeconds != null);
+    if (["cpu", "memory", "connections"].includes(column.key))
+      return data.brokers.some((broker) => broker.process !== null);
+    return column.key !== "rack" || data.brokers.some((broker) => broker.rack !== null);
+  });
   const dirs = data.brokers.flatMap((broker) => broker.logDirs.map((dir) => ({ broker: broker.id, dir })));
   return (
     <Page title={t("nav.cluster")} lead={<span className="mono">{data.clusterId}</span>}>

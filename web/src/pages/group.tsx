@@ -36,10 +36,13 @@ export function Group() {
   const queries = useQueryClient();
   const info = useInfo().data;
   const [asking, setAsking] = useState<"delete" | { forget: string } | null>(null);
+  /** Being deleted: nobody asks for it any more. */
+  const [isGone, setGone] = useState(false);
   const first = useQuery({
     queryKey: ["group", name],
     queryFn: ({ signal }) => get<GroupDetail>(`/groups/${part(name)}`, {}, signal),
     placeholderData: undefined,
+    enabled: !isGone,
   });
   const history = useQuery({
     queryKey: ["group", name, "history"],
@@ -47,6 +50,7 @@ export function Group() {
       get<History>(`/groups/${part(name)}/history`, { windowMs: WINDOW_MS * 3 }, signal),
     staleTime: 30_000,
     placeholderData: undefined,
+    enabled: !isGone,
   });
   const [streamed, setStreamed] = useState<GroupDetail | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another group, another chart
@@ -249,11 +253,15 @@ export function Group() {
           button={t("topic.deleteButton")}
           onClose={() => setAsking(null)}
           run={async () => {
-            await send("DELETE", `/groups/${part(name)}`, undefined, { confirm: name });
-            queries.removeQueries({ queryKey: ["group", name] });
+            setGone(true);
+            await send("DELETE", `/groups/${part(name)}`, undefined, { confirm: name }).catch((error) => {
+              setGone(false);
+              throw error;
+            });
             queries.removeQueries({ queryKey: ["groups"] });
             toast("good", t("group.deleted", { name }));
-            navigate({ to: "/groups" });
+            await navigate({ to: "/groups" });
+            queries.removeQueries({ queryKey: ["group", name] });
           }}
         />
       )}

@@ -7,7 +7,7 @@ import type { GroupRow, Page as Rows } from "../api/contract";
 import { get } from "../api/http";
 import { useLanguage } from "../i18n";
 import { useQueryState } from "../router";
-import { Command } from "../ui/copy";
+import { Command, tool } from "../ui/copy";
 import { FailureCard } from "../ui/failure";
 import { IconSearch, IconUsers } from "../ui/icons";
 import { Empty, Link, Page, Pill, type Tone, Trend, Waiting } from "../ui/pieces";
@@ -141,7 +141,7 @@ export function Groups() {
             />
           ) : (
             <Empty icon={<IconUsers size={26} />} title={t("overview.noGroups")} text={t("groups.noneText")}>
-              <Command text={`kcat -b ${info?.bootstrap[0] ?? "localhost:9092"} -G my-group my-topic`} />
+              <Command text={`${tool("consumer", info?.bootstrap[0])} --group my-group --topic my-topic`} />
             </Empty>
           )
         ) : (

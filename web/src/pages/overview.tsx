@@ -7,13 +7,18 @@ import { useStream } from "../api/live";
 import { LineChart } from "../charts/line";
 import { Ring } from "../charts/ring";
 import { useLanguage } from "../i18n";
-import { Command } from "../ui/copy";
+import { Command, tool } from "../ui/copy";
 import { FailureCard } from "../ui/failure";
 import { IconAlert, IconCircleCheck, IconTopic, IconUsers } from "../ui/icons";
 import { Bar, Card, Empty, Link, Page, Stat, Trend, Waiting } from "../ui/pieces";
 import { useInfo } from "../ui/shell";
 
 const WINDOW_MS = 5 * 60_000;
+
+/** What came a moment ago is on its way to every group: that alone is not being behind. */
+const BEHIND_SECONDS_MIN = 5;
+const isBehind = (group: Data["laggingGroups"][number]) =>
+  group.lagSeconds === null || group.lagSeconds >= BEHIND_SECONDS_MIN;
 
 export function Overview() {
   const language = useLanguage();
@@ -105,7 +110,7 @@ export function Overview() {
                 {count(totals.groups)}
               </Link>
             }
-            hint={t("overview.behind", { n: data.laggingGroups.length })}
+            hint={t("overview.behind", { n: data.laggingGroups.filter(isBehind).length })}
           />
           <Stat
             label={t("overview.disk")}
@@ -147,6 +152,7 @@ export function Overview() {
               lines={inOut}
               windowMs={WINDOW_MS}
               format={(value) => bytes(value)}
+              isBytes
             />
           </Card>
         </div>
@@ -166,7 +172,7 @@ export function Overview() {
                 text={t("overview.noTrafficText")}
               >
                 <Command
-                  text={`kcat -b ${info?.bootstrap[0] ?? "localhost:9092"} -t hello -P <<< "hello, river"`}
+                  text={`echo 'hello, river' | ${tool("producer", info?.bootstrap[0])} --topic hello`}
                 />
               </Empty>
             ) : (

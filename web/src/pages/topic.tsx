@@ -32,11 +32,14 @@ export function Topic() {
   const queries = useQueryClient();
   const info = useInfo().data;
   const [asking, setAsking] = useState<"delete" | "purge" | "clone" | "partitions" | null>(null);
+  /** Being deleted: nobody asks for it any more. */
+  const [isGone, setGone] = useState(false);
   const detail = useQuery({
     queryKey: ["topic", name],
     queryFn: ({ signal }) => get<TopicDetail>(`/topics/${part(name)}`, {}, signal),
     refetchInterval: 5_000,
     placeholderData: undefined,
+    enabled: !isGone,
   });
   const tick = useStreamed<TopicsTick>({ kind: "topics", names: [name] })?.topics[name];
   const topic = detail.data;
@@ -156,12 +159,16 @@ export function Topic() {
           button={t("topic.deleteButton")}
           onClose={() => setAsking(null)}
           run={async () => {
-            await send("DELETE", `/topics/${part(name)}`, undefined, { confirm: name });
-            queries.removeQueries({ queryKey: ["topic", name] });
+            setGone(true);
+            await send("DELETE", `/topics/${part(name)}`, undefined, { confirm: name }).catch((error) => {
+              setGone(false);
+              throw error;
+            });
             // The list must not show it for even a moment.
             queries.removeQueries({ queryKey: ["topics"] });
             toast("good", t("topic.deleted", { name }));
-            navigate({ to: "/topics" });
+            await navigate({ to: "/topics" });
+            queries.removeQueries({ queryKey: ["topic", name] });
           }}
         />
       )}

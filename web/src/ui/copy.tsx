@@ -47,6 +47,11 @@ export function CopyButton(props: { text: string; label?: string; size?: number 
   );
 }
 
+/** How Kafka's console tools begin, as `afluente tools install` and Apache Kafka itself name them. */
+export function tool(what: "producer" | "consumer", server = "localhost:9092") {
+  return `kafka-console-${what}.sh --bootstrap-server ${server}`;
+}
+
 /** A command to type, with a button that copies it. */
 export function Command(props: { text: string; label?: string }) {
   const { t } = useLanguage();

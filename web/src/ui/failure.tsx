@@ -5,14 +5,17 @@ import { type Language, useLanguage } from "../i18n";
 import { CopyButton } from "./copy";
 import { IconAlert, IconRefresh } from "./icons";
 
-export function explain(failure: Failure, { t, maybe }: Language) {
+export function explain(failure: Failure, { t, maybe, locale }: Language) {
   const { code, what, why, remedy } = failure.error;
   const known = maybe(`error.${code}`);
+  // The server speaks English: to other readers what we have words for comes first.
+  const isOurs = known !== null && locale !== "en";
+  const title = code === "CONSOLE_UNREACHABLE" ? t("error.title") : what;
   return {
-    title: code === "CONSOLE_UNREACHABLE" ? t("error.title") : what,
-    why: known ?? why,
+    title: isOurs ? known : title,
+    why: isOurs ? null : (known ?? why),
     /** The server's words, where ours were shown. */
-    detail: known && known !== why ? why : null,
+    detail: isOurs ? `${title}: ${why}` : known && known !== why ? why : null,
     remedy: maybe(`remedy.${code}`) ?? remedy,
   };
 }
@@ -43,7 +46,7 @@ export function FailureCard(props: { failure: unknown; retry?: () => void; compa
         </span>
         <div style={{ minWidth: 0, flex: 1, fontSize: "0.875rem" }}>
           <strong style={{ overflowWrap: "anywhere" }}>{title}</strong>
-          <div style={{ overflowWrap: "anywhere" }}>{why}</div>
+          {why && <div style={{ overflowWrap: "anywhere" }}>{why}</div>}
           {detail && (
             <div style={{ color: "var(--mantine-color-dimmed)", overflowWrap: "anywhere" }}>{detail}</div>
           )}

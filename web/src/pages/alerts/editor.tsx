@@ -114,7 +114,7 @@ export function RuleEditor(props: {
         }}
       >
         <Stack gap="sm">
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <TextInput
               label={t("topics.name")}
               value={draft.name}
@@ -133,7 +133,7 @@ export function RuleEditor(props: {
               allowDeselect={false}
             />
           </Group>
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <Select
               label={t("alerts.watch")}
               data={KINDS.map((one) => ({ value: one, label: t(`alerts.kind.${one}`) }))}
@@ -186,7 +186,7 @@ export function RuleEditor(props: {
               />
             )}
           </Group>
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <Select
               label={t("alerts.when")}
               data={([">", ">=", "<", "<="] as const).map((one) => ({

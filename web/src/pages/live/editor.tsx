@@ -110,7 +110,7 @@ export function PanelEditor(props: {
         }}
       >
         <Stack gap="sm">
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <TextInput
               label={t("live.title")}
               value={draft.title}
@@ -129,7 +129,7 @@ export function PanelEditor(props: {
               spellCheck={false}
             />
           </Group>
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <Select
               label={t("panel.aggregate")}
               data={AGGREGATES.map((one) => ({ value: one, label: t(`aggregate.${one}`) }))}
@@ -160,7 +160,7 @@ export function PanelEditor(props: {
               allowDeselect={false}
             />
           </Group>
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <Select
               label={t("panel.kind")}
               data={(["line", "number", "bars"] as const).map((one) => ({
@@ -226,7 +226,12 @@ export function PanelEditor(props: {
               <PanelView
                 panel={JSON.parse(settled)}
                 title={draft.title || t("panel.preview")}
-                stream={{ kind: "panelPreview", panel: JSON.parse(settled), historyMs: PREVIEW_MS }}
+                stream={{
+                  kind: "panelPreview",
+                  // A panel can be looked at before it has a name.
+                  panel: { ...JSON.parse(settled), title: "preview" },
+                  historyMs: PREVIEW_MS,
+                }}
                 windowMs={PREVIEW_MS}
                 isPaused={false}
               />

@@ -101,6 +101,7 @@ export function PanelView(props: {
       windowMs={windowMs}
       height={height}
       format={format}
+      isBytes={panel.unit === "bytes"}
       formatAxis={panel.unit === "bytes" || panel.unit === "s" ? undefined : language.rate}
       delayMs={DELAY_MS}
       isPaused={isPaused}

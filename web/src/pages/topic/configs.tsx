@@ -121,7 +121,7 @@ function Entry(props: { entry: ConfigEntry; path: string; queryKey: unknown[]; i
           {entry.overridden && <Pill tone="accent">{t("configs.set")}</Pill>}
           {entry.readOnly && <Pill tone="calm">{t("configs.fixed")}</Pill>}
         </div>
-        <div className="doc">{maybe(`config.${entry.name}`) ?? entry.documentation}</div>
+        <div className="doc">{withCode(maybe(`config.${entry.name}`) ?? entry.documentation ?? "")}</div>
         {entry.defaultValue !== null && (
           <div className="doc">
             {t("configs.default")}{" "}
@@ -210,6 +210,19 @@ function Entry(props: { entry: ConfigEntry; path: string; queryKey: unknown[]; i
         )}
       </div>
     </div>
+  );
+}
+
+/** What stands between backticks is code. */
+function withCode(text: string) {
+  return text.split("`").map((piece, index) =>
+    index % 2 === 1 ? (
+      <span key={index} className="mono">
+        {piece}
+      </span>
+    ) : (
+      piece
+    ),
   );
 }
 

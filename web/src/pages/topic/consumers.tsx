@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { GroupLag } from "../../api/contract";
 import { get, part } from "../../api/http";
 import { useLanguage } from "../../i18n";
-import { Command } from "../../ui/copy";
+import { Command, tool } from "../../ui/copy";
 import { FailureCard } from "../../ui/failure";
 import { IconUsers } from "../../ui/icons";
 import { Empty, Link, Trend, Waiting } from "../../ui/pieces";
@@ -51,7 +51,9 @@ export function Consumers(props: { topic: string }) {
           title={t("topic.noConsumers")}
           text={t("topic.noConsumersText")}
         >
-          <Command text={`kcat -b ${info?.bootstrap[0] ?? "localhost:9092"} -G my-group ${props.topic}`} />
+          <Command
+            text={`${tool("consumer", info?.bootstrap[0])} --group my-group --topic ${props.topic} --from-beginning`}
+          />
         </Empty>
       ) : (
         <DataTable

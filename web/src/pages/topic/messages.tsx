@@ -15,7 +15,7 @@ import type { Message, TopicDetail } from "../../api/contract";
 import { part, url } from "../../api/http";
 import { useLanguage } from "../../i18n";
 import type { Change, Query } from "../../router";
-import { Command } from "../../ui/copy";
+import { Command, tool } from "../../ui/copy";
 import { FailureCard } from "../../ui/failure";
 import { Failure } from "../../api/http";
 import {
@@ -343,7 +343,7 @@ export function Messages(props: {
                 title={t(isLive ? "messages.waiting" : "messages.none")}
                 text={t(isLive ? "messages.waitingText" : "messages.noneText")}
               >
-                <Command text={`echo 'key:hello' | kcat -b ${server} -t ${topic.name} -P -K :`} />
+                <Command text={`echo 'hello' | ${tool("producer", server)} --topic ${topic.name}`} />
               </Empty>
             )
           ) : (
@@ -446,7 +446,7 @@ export function Messages(props: {
           topic={topic}
           draft={draft}
           onClose={() => setDraft(null)}
-          onProduced={({ partition, offset }) => setQuery({ at: `${partition}:${offset}` })}
+          onProduced={(partition, offset) => setQuery({ at: `${partition}:${offset}` })}
         />
       )}
       {isImporting && <Import topic={topic.name} onClose={() => setImporting(false)} />}

@@ -86,7 +86,7 @@ export function CreateTopic(props: { onClose: () => void }) {
             autoComplete="off"
             spellCheck={false}
           />
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <NumberInput
               label={t("topics.partitions")}
               description={t("topics.partitionsHint")}
@@ -108,7 +108,7 @@ export function CreateTopic(props: { onClose: () => void }) {
               onChange={setReplication}
             />
           </Group>
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <Select
               label={t("topics.policy")}
               data={[

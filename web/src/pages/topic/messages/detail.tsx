@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import type { Message, Payload } from "../../../api/contract";
 import { get, part } from "../../../api/http";
 import { useLanguage } from "../../../i18n";
-import { Command, CopyButton } from "../../../ui/copy";
+import { Command, CopyButton, tool } from "../../../ui/copy";
 import { FailureCard } from "../../../ui/failure";
 import { IconChevronDown, IconSend, IconTrash, IconX } from "../../../ui/icons";
 import { JsonView, type Leaf, parseJson } from "../../../ui/json";
@@ -214,7 +214,7 @@ export function Detail(props: {
             <div style={{ marginTop: 14 }}>
               <Command
                 label={t("detail.asCommand")}
-                text={`kcat -b ${server} -t ${topic} -p ${partition} -o ${offset} -c 1`}
+                text={`${tool("consumer", server)} --topic ${topic} --partition ${partition} --offset ${offset} --max-messages 1`}
               />
             </div>
           </>

@@ -15,7 +15,7 @@ import { useState } from "react";
 import type { NewMessage, Produced, TopicDetail } from "../../../api/contract";
 import { part, send } from "../../../api/http";
 import { useLanguage } from "../../../i18n";
-import { Command } from "../../../ui/copy";
+import { Command, tool } from "../../../ui/copy";
 import { FailureCard } from "../../../ui/failure";
 import { IconPlus, IconSend, IconX } from "../../../ui/icons";
 import { parseJson } from "../../../ui/json";
@@ -47,7 +47,7 @@ export function Produce(props: {
   topic: TopicDetail;
   draft: Draft;
   onClose: () => void;
-  onProduced: (produced: Produced) => void;
+  onProduced: (partition: number, offset: number) => void;
 }) {
   const { t } = useLanguage();
   const queries = useQueryClient();
@@ -77,20 +77,26 @@ export function Produce(props: {
       });
       const produced = items[0]!;
       queries.invalidateQueries({ queryKey: ["topic", name] });
-      toast("good", t("produce.done", { partition: produced.partition, offset: produced.offset }), {
-        label: t("produce.show"),
-        run: () => props.onProduced(produced),
-      });
+      const { partition, offset } = produced;
+      toast(
+        "good",
+        t("produce.done", { partition, offset: offset ?? "?" }),
+        offset === null
+          ? undefined
+          : { label: t("produce.show"), run: () => props.onProduced(partition, offset) },
+      );
       props.onClose();
     } catch (error) {
       setFailure(error);
       setBusy(false);
     }
   };
-  const server = info?.bootstrap[0] ?? "localhost:9092";
+  const producer = `${tool("producer", info?.bootstrap[0])} --topic ${name}`;
   const command = draft.isTombstone
-    ? `printf '%s\\t' ${quoted(draft.key)} | kcat -b ${server} -t ${name} -P -Z -K '\\t'`
-    : `printf '%s' ${quoted(draft.value)} | kcat -b ${server} -t ${name} -P${draft.key ? ` -k ${quoted(draft.key)}` : ""}`;
+    ? `printf '%s\\tNULL\\n' ${quoted(draft.key)} | ${producer} --property parse.key=true --property null.marker=NULL`
+    : draft.key
+      ? `printf '%s\\t%s\\n' ${quoted(draft.key)} ${quoted(draft.value)} | ${producer} --property parse.key=true`
+      : `printf '%s\\n' ${quoted(draft.value)} | ${producer}`;
   return (
     <Modal
       opened
@@ -106,7 +112,7 @@ export function Produce(props: {
         }}
       >
         <Stack gap="sm">
-          <Group grow align="flex-start">
+          <Group grow align="flex-end">
             <TextInput
               label={t("messages.key")}
               description={t("produce.keyHint")}

@@ -1,1 +1,0 @@
-export{t as Groups,n as StatePill}from"./groups-Lw8iCO16.js";

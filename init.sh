@@ -53,9 +53,6 @@ for address in "$listen" "$console_listen"; do
     esac
 done
 
-command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup (https://rustup.rs)"
-command -v cc >/dev/null || die "a C compiler is missing: install gcc or clang"
-
 if $reset && [ -e "$data_dir" ]; then
     # Deleting the wrong folder is worse than not starting.
     [ -e "$data_dir/meta.properties" ] || [ -e "$data_dir/afluente.checkpoint" ] ||
@@ -67,22 +64,43 @@ if $reset && [ -e "$data_dir" ]; then
 fi
 
 target=${CARGO_TARGET_DIR:-$home/target}
-[ -x "$target/release/afluente" ] || echo "Building Afluente (the first time takes some minutes) ..."
-started=$SECONDS
-(cd "$home" && cargo build --quiet --release --package afluente-cli)
-[ $((SECONDS - started)) -lt 5 ] || echo "Built in $((SECONDS - started)) s."
+binary=$target/release/afluente
 
+# Whether the binary is older than what it is made of; quicker to say than cargo can.
+is_stale() {
+    [ -x "$binary" ] || return 0
+    [ -n "$(find "$home/Cargo.toml" "$home/Cargo.lock" "$home/rust-toolchain.toml" "$home/crates" "$home/web/dist" \
+        -newer "$binary" -type f -print -quit)" ]
+}
+
+if is_stale; then
+    command -v cargo >/dev/null || die "cargo is missing: install Rust with rustup (https://rustup.rs)"
+    command -v cc >/dev/null || die "a C compiler is missing: install gcc or clang"
+    echo "Building Afluente (the first time takes some minutes) ..."
+    started=$SECONDS
+    (cd "$home" && cargo build --quiet --release --package afluente-cli)
+    # Cargo leaves a binary alone that would not change; then it is up to date all the same.
+    touch "$binary"
+    echo "Built in $((SECONDS - started)) s."
+fi
+
+case "$binary" in
+    "$PWD"/*) shown=${binary#"$PWD"/} ;;
+    *) shown=$binary ;;
+esac
 cat <<EOF
 
   Console  http://$console_listen
   Broker   $listen, data in $data_dir
   Ctrl-C stops both. In another terminal, try:
 
-    echo '{"hello": "river"}' | kcat -b $listen -P -t greetings
-    kcat -b $listen -C -t invoices -o end
+    echo 'hello, river' | $shown console-producer --bootstrap-server $listen --topic greetings
+    $shown console-consumer --bootstrap-server $listen --topic greetings --from-beginning
+
+  README.md has a tour of ten minutes that ends with your own producer in Python or Java.
 
 EOF
 # What is told by default is for operators; the first look needs warnings only.
 export AFLUENTE_LOG=${AFLUENTE_LOG:-warn}
-exec "$target/release/afluente" serve --data-dir "$data_dir" --listen "$listen" \
+exec "$binary" serve --data-dir "$data_dir" --listen "$listen" \
     --console "$console_listen" "${demo[@]+"${demo[@]}"}" "${overrides[@]+"${overrides[@]}"}"

@@ -22,6 +22,7 @@ mod series;
 mod state;
 
 mod filter;
+mod message_filter;
 mod scan;
 
 mod keep;
@@ -29,3 +30,4 @@ mod view;
 mod writer;
 
 pub use console::{ConsoleConfig, ConsoleServer, Environment, StartError};
+pub use message_filter::{MessageFilter, MessageFilterError, MessageParts};

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct ServeArguments {
     /// Kafka's `server.properties`, as it is.
     #[arg(long, value_name = "FILE")]
@@ -74,6 +74,18 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         tracing::info!("stopped");
         anyhow::Ok(())
     })
+}
+
+/// Runs a broker as `kafka-server-start FILE --override KEY=VALUE` does.
+pub(crate) fn run_with_file(file: PathBuf, overrides: Vec<String>) -> anyhow::Result<()> {
+    run(ServeArguments { config: Some(file), overrides, ..ServeArguments::default() })
+}
+
+/// What a configuration file and the environment say.
+pub(crate) fn config_of_file(file: &Path) -> anyhow::Result<Settings> {
+    let config = Some(file.to_owned());
+    let (config, _) = Config::load(inputs(ServeArguments { config, ..Default::default() })?)?;
+    Ok(Settings::read(&config)?)
 }
 
 /// What runs beside the broker in this process, as a client of it like any other.

@@ -1,8 +1,8 @@
 //! The compact schema in which `crates/protocol/schema` writes down Kafka's messages.
 //!
 //! `parse` and `print` turn text into a [`model`] and back, `sample` draws random messages from a
-//! model, byte by byte. The generator in `xtask` and the tests of `afluente-protocol` build on it;
-//! the product does not. The grammar is in `docs/formats/protocol-schema.md`.
+//! model, byte by byte. The generator in `xtask`, the tests of `afluente-protocol` and the tool
+//! `dump-log` build on it; nothing that serves does. The grammar is in `docs/formats/protocol-schema.md`.
 //!
 //! Knows nothing about Rust code, JSON, or any single message.
 

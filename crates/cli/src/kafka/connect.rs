@@ -12,12 +12,12 @@ use anyhow::Context;
 
 /// What a tool runs on.
 pub(crate) struct World {
-    pub(super) cores: Cores,
-    pub(super) env: Env,
+    pub(crate) cores: Cores,
+    pub(crate) env: Env,
 }
 
 impl World {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         logging::start_quietly();
         let cores = Cores::start(1).context("could not start a runtime")?;
         let env = Env { tasks: cores.tasks(), ..Env::real() };
@@ -45,7 +45,7 @@ pub(super) fn client_properties(options: &Options) -> Result<Vec<(String, String
 
 /// The properties of a file that an option names.
 #[allow(clippy::disallowed_methods, reason = "the command line names files of the user")]
-pub(super) fn properties_file(option: &str, path: &str) -> anyhow::Result<Vec<(String, String)>> {
+pub(crate) fn properties_file(option: &str, path: &str) -> anyhow::Result<Vec<(String, String)>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("could not read the file {path:?} of --{option}"))?;
     let parsed = properties::parse(&text).with_context(|| format!("in {path}"))?;
@@ -53,7 +53,7 @@ pub(super) fn properties_file(option: &str, path: &str) -> anyhow::Result<Vec<(S
 }
 
 /// Warns of keys that no client has.
-pub(super) fn tell_unknown(keys: &[UnknownKey]) {
+pub(crate) fn tell_unknown(keys: &[UnknownKey]) {
     for key in keys {
         match key.nearest {
             Some(nearest) => tracing::warn!("{} is not known; did you mean {nearest}?", key.name),

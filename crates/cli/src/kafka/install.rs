@@ -1,6 +1,6 @@
 //! `afluente tools install DIR`: links by Kafka's names, so that scripts and fingers find them.
 
-use super::TOOLS;
+use super::kafkas_names;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::io::Write;
@@ -34,9 +34,9 @@ pub(crate) fn run(arguments: ToolsArguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&dir)
         .with_context(|| format!("could not make the directory {}", dir.display()))?;
     let mut count = 0;
-    for tool in TOOLS {
+    for name in kafkas_names() {
         for suffix in ["", ".sh"] {
-            link(&binary, &dir.join(format!("kafka-{}{suffix}", tool.name)), force)?;
+            link(&binary, &dir.join(format!("{name}{suffix}")), force)?;
             count += 1;
         }
     }

@@ -32,7 +32,7 @@ pub(crate) const fn flag(name: &'static str, help: &'static str) -> Spec {
 }
 
 /// What every tool has.
-const EVERYWHERE: &[Spec] = &[
+pub(crate) const EVERYWHERE: &[Spec] = &[
     value(
         "bootstrap-server",
         "HOST:PORT[,…]",
@@ -184,6 +184,12 @@ fn old_spelling(tool: &str, name: &str, arguments: &[String]) -> Option<String> 
         "new-consumer" => "there is no other consumer any more",
         _ => return None,
     };
+    let line = modern_line(tool, arguments);
+    Some(format!("{name} is not a recognized option: {why}. Type:\n\n  {line}"))
+}
+
+/// A command line without the options that Kafka does not have any more.
+pub(crate) fn modern_line(tool: &str, arguments: &[String]) -> String {
     let mut typed = vec![tool.to_owned()];
     let mut has_server =
         arguments.iter().any(|argument| argument.starts_with("--bootstrap-server"));
@@ -216,7 +222,7 @@ fn old_spelling(tool: &str, name: &str, arguments: &[String]) -> Option<String> 
     if !has_server {
         typed.push("--bootstrap-server localhost:9092".to_owned());
     }
-    Some(format!("{name} is not a recognized option: {why}. Type:\n\n  {}", typed.join(" ")))
+    typed.join(" ")
 }
 
 /// An argument as one types it in a shell.
@@ -231,7 +237,7 @@ fn quoted(argument: &str) -> String {
 /// The help of a tool.
 pub(crate) fn help(name: &str, tool: &Tool) -> String {
     let mut text = format!("{}\n\nUsage: {name} [OPTION]…\n\n", tool.about);
-    for spec in tool.specs.iter().chain(EVERYWHERE) {
+    for spec in tool.specs.iter().chain(tool.specs_of_every_tool()) {
         let left = match spec.value {
             Some(value) if spec.is_optional => format!("--{} [<{value}>]", spec.name),
             Some(value) => format!("--{} <{value}>", spec.name),

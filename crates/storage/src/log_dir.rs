@@ -5,6 +5,7 @@ mod close;
 mod config;
 mod journal_worker;
 mod open;
+mod scrub;
 mod shared;
 
 pub(crate) use close::{read_file, write_file, write_file_unsynced};
@@ -42,6 +43,11 @@ pub trait LogObserver: Send + Sync {
     fn advanced(&self, advances: &[Advance]);
     /// The directory is out of service: nothing that was not durable yet will be.
     fn dir_offline(&self, reason: &StorageError);
+    /// The scrub has found a batch in a file of this log that is not what was written. Nothing was
+    /// changed; what comes before it can be read.
+    fn damaged(&self, log: &Arc<Log>, what: &StorageError) {
+        let _ = (log, what);
+    }
     /// Appends were refused with backpressure or for lack of space, and can be tried again.
     fn room(&self) {}
 }

@@ -28,6 +28,9 @@ pub(crate) struct Segment {
     pub(crate) txn_index_bytes: u32,
     pub(crate) offset_index_bytes: u32,
     pub(crate) time_index_bytes: u32,
+    /// Checksum of the bytes of the transaction index that count; unknown of some that were there
+    /// before the checkpoint had it.
+    pub(crate) txn_index_crc: Option<u32>,
     /// What is not in the index files yet. `None` for a sealed segment whose files are complete.
     pub(crate) growth: Option<Box<IndexGrowth>>,
     /// What was known of producers when it began, until that is in its snapshot file.
@@ -72,6 +75,7 @@ impl Segment {
             txn_index_bytes: 0,
             offset_index_bytes: 0,
             time_index_bytes: 0,
+            txn_index_crc: Some(0),
             growth: None,
             snapshot: None,
             is_trimmed: false,
@@ -94,6 +98,7 @@ impl Segment {
             txn_index_bytes: record.txn_index_bytes,
             offset_index_bytes: record.offset_index_bytes,
             time_index_bytes: record.time_index_bytes,
+            txn_index_crc: record.txn_index_crc,
             growth: None,
             snapshot: None,
             is_trimmed: false,
@@ -112,6 +117,7 @@ impl Segment {
             offset_index_bytes: self.offset_index_bytes,
             time_index_bytes: self.time_index_bytes,
             generation: self.generation,
+            txn_index_crc: self.txn_index_crc,
         }
     }
 

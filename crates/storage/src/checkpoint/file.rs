@@ -54,8 +54,12 @@ pub(crate) struct Loaded {
     pub(crate) doomed: Vec<String>,
     /// Of the last clean stop.
     pub(crate) clean_stop_files: Vec<(String, u32)>,
+    /// What each file of the journal has at least.
+    pub(crate) journal_file_bytes: u64,
     /// Where the next frame goes.
     position: u64,
+    /// Where the frames of the last append begin.
+    last_append_at: u64,
     rewrite_at: u64,
 }
 
@@ -97,7 +101,13 @@ impl CheckpointWriter {
         let file = disk.open(&path, how).doing("open the checkpoint", &path)?;
         // What a crash left behind the last frame must not be taken for frames to come.
         file.set_len(loaded.position).doing("cut the checkpoint", &path)?;
-        // And the last frame may have been read from the page cache only.
+        // The last frames may have been read from the page cache only. If their sync has failed, the
+        // cache takes them for clean, so they are written again, with the same bytes.
+        let tail = loaded.position - loaded.last_append_at;
+        let mut tail = vec![0; usize::try_from(tail).expect("it was in memory")];
+        read_full_at(file.as_ref(), &mut tail, loaded.last_append_at)
+            .and_then(|()| write_all_at(file.as_ref(), &tail, loaded.last_append_at))
+            .doing("write the end of the checkpoint again", &path)?;
         file.sync_data().doing("sync the checkpoint", &path)?;
         Ok(Self {
             disk,
@@ -159,8 +169,15 @@ impl CheckpointWriter {
         let how = OpenHow::buffered(Access::CreateOrWrite);
         let file = self.disk.open(&path, how).doing("rewrite the checkpoint", &path)?;
         file.set_len(0).doing("rewrite the checkpoint", &path)?;
-        let records: Vec<Record> =
+        let mut records: Vec<Record> =
             loaded.logs.into_values().map(|log| Record::Log(Box::new(log))).collect();
+        records.push(Record::JournalFiles { bytes: loaded.journal_file_bytes });
+        for path in loaded.doomed {
+            let place = self.directory.join(&path);
+            if self.disk.metadata(&place).doing("look at", &place)?.is_some() {
+                records.push(Record::Doomed(path));
+            }
+        }
         let mut new = Self {
             disk: Arc::clone(&self.disk),
             directory: self.directory.clone(),
@@ -203,10 +220,13 @@ pub(crate) fn load(disk: &dyn Disk, directory: &Path) -> Result<Option<Loaded>, 
         position: position as u64,
         expected,
         found,
-        remedy: "nothing was changed: restore this log directory from a backup, or remove it if \
-            other brokers have replicas of its partitions",
+        remedy: REMEDY,
     })
 }
+
+const REMEDY: &str = "nothing was changed: restore this log directory from a backup, or remove it if \
+    other brokers have replicas of its partitions; to take over what is in the segments, and lose \
+    what only the journal holds, move the files afluente.* out of it and start again";
 
 /// Position, what was expected there, what was found.
 type Damage = (usize, String, String);
@@ -215,6 +235,7 @@ fn read_frames(bytes: &[u8]) -> Result<Loaded, Damage> {
     let mut at = 0;
     let mut loaded: Option<Loaded> = None;
     let mut versions: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut goes_on = false;
     let fault = loop {
         let frame = match Frame::parse(&bytes[at.min(bytes.len())..]) {
             Ok(frame) => frame,
@@ -226,6 +247,11 @@ fn read_frames(bytes: &[u8]) -> Result<Loaded, Damage> {
             break format!("frame {}", frame.sequence);
         }
         let loaded = loaded.get_or_insert_with(|| Loaded::new(frame.directory_id));
+        if !goes_on {
+            loaded.last_append_at = at as u64;
+        }
+        // What one append writes is in several frames if it is too much for one.
+        goes_on = frame.body.len() >= BODY_BYTES_MAX;
         loaded.take(&frame, &mut versions).map_err(|found| (at, "a record".to_owned(), found))?;
         at += frame.len.next_multiple_of(ALIGNMENT);
     };
@@ -270,7 +296,9 @@ impl Loaded {
             logs: BTreeMap::new(),
             doomed: Vec::new(),
             clean_stop_files: Vec::new(),
+            journal_file_bytes: 0,
             position: 0,
+            last_append_at: 0,
             rewrite_at: 0,
         }
     }
@@ -298,6 +326,7 @@ impl Loaded {
                 }
                 Record::Doomed(path) => self.doomed.push(path),
                 Record::CleanStopFile { name, crc } => self.clean_stop_files.push((name, crc)),
+                Record::JournalFiles { bytes } => self.journal_file_bytes = bytes,
             }
         }
         Ok(())

@@ -11,6 +11,9 @@ const KIND_LOG: u8 = 1;
 const KIND_DELETED: u8 = 2;
 const KIND_DOOMED: u8 = 3;
 const KIND_CLEAN_STOP: u8 = 4;
+/// A log whose segments have a checksum of their transaction index.
+const KIND_LOG_WITH_CRCS: u8 = 5;
+const KIND_JOURNAL_FILES: u8 = 6;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub(crate) enum Record {
     CleanStopFile {
         name: String,
         crc: u32,
+    },
+    /// The journal has at least one frame, and each of its files at least so many bytes.
+    JournalFiles {
+        bytes: u64,
     },
 }
 
@@ -66,6 +73,8 @@ pub(crate) struct SegmentRecord {
     pub(crate) time_index_bytes: u32,
     /// Which rewriting of it this is; 0 is as it was appended.
     pub(crate) generation: u32,
+    /// Checksum of the bytes of its transaction index that count; unknown in records of kind 1.
+    pub(crate) txn_index_crc: Option<u32>,
 }
 
 impl Record {
@@ -75,8 +84,9 @@ impl Record {
         out.extend_from_slice(&[0; 4]);
         match self {
             Self::Log(log) => {
-                out.push(KIND_LOG);
-                log.encode(out);
+                let has_crcs = log.segments.iter().all(|segment| segment.txn_index_crc.is_some());
+                out.push(if has_crcs { KIND_LOG_WITH_CRCS } else { KIND_LOG });
+                log.encode(out, has_crcs);
             }
             Self::Deleted { log_id } => {
                 out.push(KIND_DELETED);
@@ -90,6 +100,10 @@ impl Record {
                 out.push(KIND_CLEAN_STOP);
                 out.extend_from_slice(&crc.to_le_bytes());
                 out.extend_from_slice(name.as_bytes());
+            }
+            Self::JournalFiles { bytes } => {
+                out.push(KIND_JOURNAL_FILES);
+                out.extend_from_slice(&bytes.to_le_bytes());
             }
         }
         let len = u32::try_from(out.len() - at - 5).expect("a record is far below 4 GiB");
@@ -105,10 +119,12 @@ impl Record {
         let mut body = Fields(head.take(len)?);
         *bytes = head.0;
         let record = match kind {
-            KIND_LOG => Self::Log(Box::new(LogRecord::decode(&mut body)?)),
+            KIND_LOG => Self::Log(Box::new(LogRecord::decode(&mut body, false)?)),
+            KIND_LOG_WITH_CRCS => Self::Log(Box::new(LogRecord::decode(&mut body, true)?)),
             KIND_DELETED => Self::Deleted { log_id: body.u64()? },
             KIND_DOOMED => Self::Doomed(body.rest_as_text()?),
             KIND_CLEAN_STOP => Self::CleanStopFile { crc: body.u32()?, name: body.rest_as_text()? },
+            KIND_JOURNAL_FILES => Self::JournalFiles { bytes: body.u64()? },
             unknown => return Err(format!("a record of the unknown kind {unknown}")),
         };
         if body.0.is_empty() {
@@ -120,7 +136,7 @@ impl Record {
 }
 
 impl LogRecord {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode(&self, out: &mut Vec<u8>, has_crcs: bool) {
         for number in [self.log_id, self.version, self.applied_lsn] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -142,6 +158,9 @@ impl LogRecord {
         put_count(out, self.segments.len());
         for segment in &self.segments {
             segment.encode(out);
+            if let Some(crc) = segment.txn_index_crc.filter(|_| has_crcs) {
+                out.extend_from_slice(&crc.to_le_bytes());
+            }
         }
         put_count(out, self.unreplicated.len());
         for (first, marker) in &self.unreplicated {
@@ -154,8 +173,8 @@ impl LogRecord {
         }
     }
 
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, String> {
-        Ok(Self {
+    fn decode(fields: &mut Fields<'_>, has_crcs: bool) -> Result<Self, String> {
+        let record = Self {
             log_id: fields.u64()?,
             version: fields.u64()?,
             applied_lsn: fields.u64()?,
@@ -175,7 +194,11 @@ impl LogRecord {
                 Ok(EpochStart { epoch: LeaderEpoch(fields.i32()?), start: fields.offset()? })
             })?,
             segments: {
-                let segments = fields.list(SegmentRecord::BYTES, SegmentRecord::decode)?;
+                let segments = fields.list(SegmentRecord::BYTES, |fields| {
+                    let segment = SegmentRecord::decode(fields)?;
+                    let txn_index_crc = if has_crcs { Some(fields.u32()?) } else { None };
+                    Ok(SegmentRecord { txn_index_crc, ..segment })
+                })?;
                 if segments.is_empty() {
                     return Err("a log without a segment".to_owned());
                 }
@@ -183,7 +206,32 @@ impl LogRecord {
             },
             unreplicated: fields.list(16, |fields| Ok((fields.offset()?, fields.offset()?)))?,
             producers: fields.list(31, decode_producer)?,
-        })
+        };
+        record.check().map(|()| record)
+    }
+
+    /// Whether a log can be like that, as far as whoever uses it relies on it.
+    fn check(&self) -> Result<(), String> {
+        let Self { start, end, segments, epochs, .. } = self;
+        let refuse = |what: &str| Err(format!("log {} {what}", self.log_id));
+        if !self.partition.is_legal() {
+            return refuse("with a name that cannot be a directory");
+        }
+        if start.0 < 0 || end < start {
+            return refuse(&format!("from offset {start} to {end}"));
+        }
+        let bases: Vec<i64> = segments.iter().map(|segment| segment.base.0).collect();
+        let last = bases.last().copied().unwrap_or(0);
+        if bases[0] < 0 || last > end.0 || !bases.is_sorted_by(|a, b| a < b) {
+            return refuse(&format!("up to offset {end} with segments at {bases:?}"));
+        }
+        if segments.iter().any(|segment| segment.size > u64::from(u32::MAX)) {
+            return refuse("with a segment of more than 4 GiB");
+        }
+        if epochs.iter().any(|entry| entry.epoch.0 < 0 || entry.start.0 < 0) {
+            return refuse("with a leader epoch below 0");
+        }
+        Ok(())
     }
 }
 
@@ -216,6 +264,7 @@ impl SegmentRecord {
             offset_index_bytes: fields.u32()?,
             time_index_bytes: fields.u32()?,
             generation: fields.u32()?,
+            txn_index_crc: None,
         })
     }
 }
@@ -351,6 +400,7 @@ pub(super) mod tests {
             offset_index_bytes: 8,
             time_index_bytes: 12,
             generation: 1,
+            txn_index_crc: Some(0x1234_5678),
         };
         LogRecord {
             log_id,
@@ -371,11 +421,15 @@ pub(super) mod tests {
 
     #[test]
     fn records_come_back_as_they_were() {
+        let mut without_crcs = log_record(2, 1);
+        without_crcs.segments.iter_mut().for_each(|segment| segment.txn_index_crc = None);
         let records = [
             Record::Log(Box::new(log_record(1, 2))),
+            Record::Log(Box::new(without_crcs)),
             Record::Deleted { log_id: 3 },
             Record::Doomed("orders-2/00000000000000000000.log".to_owned()),
             Record::CleanStopFile { name: ".kafka_cleanshutdown".to_owned(), crc: 5 },
+            Record::JournalFiles { bytes: 1 << 20 },
         ];
         let mut bytes = Vec::new();
         records.iter().for_each(|record| record.encode(&mut bytes));

@@ -59,9 +59,23 @@ pub(crate) struct RingReader<'a> {
     /// The parts so far of an entry that is in several frames.
     partial: Vec<u8>,
     ended: bool,
+    /// Frames that no later one proves durable: the process that wrote them may have died before
+    /// they were, or their sync failed.
+    unproven: VecDeque<Place>,
     /// The greatest LSN of each file of the chain.
     last_lsns: Vec<u64>,
     greatest_lsn: u64,
+}
+
+/// Where a frame lies.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    sequence: u64,
+    /// Index of its file.
+    file: usize,
+    start: usize,
+    /// With padding.
+    end: usize,
 }
 
 enum EntryBytes {
@@ -70,19 +84,28 @@ enum EntryBytes {
 }
 
 impl<'a> RingReader<'a> {
-    /// Opens the files of a ring, however many there are.
+    /// Opens the files of a ring, however many there are. Each has at least `file_bytes_min`.
     pub(crate) fn open(
         disk: &'a dyn Disk,
         directory: &'a Path,
         kind: RingKind,
         directory_id: [u8; 16],
         hint: RingHint,
-        file_bytes: u64,
+        file_bytes_min: u64,
     ) -> Result<Self, StorageError> {
         let mut files = Vec::new();
         let mut heads = Vec::new();
         for number in 1.. {
-            let Some(file) = open_file(disk, directory, kind, number, file_bytes)? else { break };
+            let Some(file) = open_file(disk, directory, kind, number)? else { break };
+            if file.len < file_bytes_min {
+                return Err(StorageError::Corrupt {
+                    path: file.path,
+                    position: file.len,
+                    expected: format!("a journal file of {file_bytes_min} bytes or more"),
+                    found: "the end of the file".to_owned(),
+                    remedy: REMEDY,
+                });
+            }
             heads.push(read_head(&file, &directory_id)?);
             files.push(file);
         }
@@ -102,6 +125,7 @@ impl<'a> RingReader<'a> {
             entries: VecDeque::new(),
             partial: Vec::new(),
             ended: false,
+            unproven: VecDeque::new(),
             last_lsns: Vec::new(),
             greatest_lsn: 0,
         })
@@ -140,13 +164,13 @@ impl<'a> RingReader<'a> {
     /// After the last entry: makes durable what was read, and gives the ring to go on with.
     pub(crate) fn finish(self, file_bytes: u64) -> Result<Recovered, StorageError> {
         assert!(self.ended && self.entries.is_empty(), "the chain is read to its end first");
+        self.write_again()?;
         let Self { files, chain, heads, last_lsns, position, expected, .. } = self;
         let mut files: Vec<Option<RingFile>> = files.into_iter().map(Some).collect();
         let mut in_use = Vec::new();
         for (&index, last_lsn) in chain.iter().zip(last_lsns) {
             let mut file = files[index].take().expect("a file is in the chain once");
-            // The process that wrote these frames may have died before they were durable; nothing
-            // may be built on them until they are.
+            // Nothing may be built on these frames until they are durable.
             file.file.sync_data().doing("sync the journal", &file.path)?;
             file.first_sequence = heads[index].as_ref().expect("the chain has frames").sequence;
             file.last_lsn = last_lsn;
@@ -161,7 +185,7 @@ impl<'a> RingReader<'a> {
                 blank_head(&file)?;
             }
             let whole = file.file.len().doing("open a journal file", &file.path)?;
-            // A file whose making was cut short by a crash holds nothing, and is made again.
+            // The files have become larger.
             let file = if whole < file_bytes {
                 make_file(self.disk, self.directory, self.kind, file.number, file_bytes)?
             } else {
@@ -174,6 +198,22 @@ impl<'a> RingReader<'a> {
             next_sequence: expected,
             greatest_lsn: self.greatest_lsn,
         })
+    }
+
+    /// Writes the frames again that may never have reached the disk. A sync alone would not do: if
+    /// one has failed, the page cache holds what the disk does not, takes it for clean, and the
+    /// next sync succeeds without writing it. The bytes are the same, so a crash on the way does no
+    /// harm.
+    fn write_again(&self) -> Result<(), StorageError> {
+        for place in &self.unproven {
+            let file = &self.files[place.file];
+            let mut frame = AlignedBuf::zeroed(place.end - place.start);
+            read_full_at(file.file.as_ref(), &mut frame, place.start as u64)
+                .doing("read the journal", &file.path)?;
+            write_all_at(file.file.as_ref(), &frame, place.start as u64)
+                .doing("write the journal", &file.path)?;
+        }
+        Ok(())
     }
 
     /// Reads the next frame of the chain, or finds its end.
@@ -271,6 +311,16 @@ impl<'a> RingReader<'a> {
             }
         }
         self.position = (at + len).next_multiple_of(self.kind.alignment());
+        let proven = header.synced.max(self.hint.synced);
+        while self.unproven.front().is_some_and(|place| place.sequence <= proven) {
+            self.unproven.pop_front();
+        }
+        if header.sequence > proven {
+            let file = *self.chain.last().expect("the frame's file is in the chain");
+            let end = self.position.min(self.buf.len());
+            let place = Place { sequence: header.sequence, file, start: at, end };
+            self.unproven.push_back(place);
+        }
         self.expected += 1;
         self.run = Some(header.run);
         Ok(())

@@ -40,6 +40,11 @@ impl RingKind {
         directory.join(format!("{}{number:06}", self.file_stem()))
     }
 
+    /// Its name until it is whole: a file under the other is never too short.
+    pub(crate) fn unfinished_path(self, directory: &Path, number: u32) -> PathBuf {
+        directory.join(format!("{}{number:06}.new", self.file_stem()))
+    }
+
     fn how(self, access: Access) -> OpenHow {
         match self {
             Self::Synced => OpenHow::direct(access).synchronous(),
@@ -182,6 +187,11 @@ impl Ring {
         self.in_use.len() + self.free.len()
     }
 
+    /// The length of the shortest file; `None` if there is none.
+    pub(crate) fn file_bytes_min(&self) -> Option<u64> {
+        self.in_use.iter().chain(&self.free).map(|file| file.len).min()
+    }
+
     pub(crate) fn free_count(&self) -> usize {
         self.free.len()
     }
@@ -208,11 +218,12 @@ pub(crate) fn make_file(
 ) -> Result<RingFile, StorageError> {
     const PIECE_BYTES: usize = 4 << 20;
     let path = kind.file_path(directory, number);
+    let unfinished = kind.unfinished_path(directory, number);
     let make = || -> std::io::Result<Arc<dyn File>> {
         let zeros =
             AlignedBuf::zeroed(PIECE_BYTES.min(usize::try_from(len).unwrap_or(PIECE_BYTES)));
         // Not synchronous here: one sync at the end is enough.
-        let file = disk.open(&path, OpenHow::direct(Access::CreateOrWrite))?;
+        let file = disk.open(&unfinished, OpenHow::direct(Access::CreateOrWrite))?;
         file.set_len(0)?;
         let mut at = 0;
         while at < len {
@@ -221,6 +232,7 @@ pub(crate) fn make_file(
             at += piece as u64;
         }
         file.sync_data()?;
+        disk.rename(&unfinished, &path)?;
         disk.sync_dir(directory)?;
         disk.open(&path, kind.how(Access::Write))
     };
@@ -228,21 +240,18 @@ pub(crate) fn make_file(
     Ok(RingFile { number, path, file, len, first_sequence: 0, last_lsn: 0, unsynced: false })
 }
 
-/// Opens a file of a ring as it is; `None` if it does not exist. One that was not finished when
-/// the process died is shorter than `len`, and holds no frames: it is made again.
+/// Opens a file of a ring as it is; `None` if it does not exist.
 pub(crate) fn open_file(
     disk: &dyn Disk,
     directory: &Path,
     kind: RingKind,
     number: u32,
-    len: u64,
 ) -> Result<Option<RingFile>, StorageError> {
     let path = kind.file_path(directory, number);
     let file = match disk.open(&path, kind.how(Access::Write)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.doing("open a journal file", &path)?,
     };
-    let found = file.len().doing("open a journal file", &path)?;
-    let len = if found == 0 { len } else { found };
+    let len = file.len().doing("open a journal file", &path)?;
     Ok(Some(RingFile { number, path, file, len, first_sequence: 0, last_lsn: 0, unsynced: false }))
 }

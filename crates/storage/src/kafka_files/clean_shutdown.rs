@@ -13,6 +13,16 @@ pub fn encode(broker_epoch: i64) -> Vec<u8> {
     format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}").into_bytes()
 }
 
+/// The bytes that we leave. Kafka reads them as those of a broker that was never registered, and
+/// never writes them itself, as it ends no line: so what a stop of ours left, one that did not come to
+/// its end too, is told from what Kafka left.
+#[must_use]
+pub fn ours() -> Vec<u8> {
+    let mut bytes = encode(-1);
+    bytes.push(b'\n');
+    bytes
+}
+
 /// The broker's epoch in the bytes of the file, if they have one.
 #[must_use]
 pub fn broker_epoch(bytes: &[u8]) -> Option<i64> {
@@ -29,6 +39,7 @@ mod tests {
         for (bytes, expected) in [
             (encode(42), Some(42)),
             (encode(-1), Some(-1)),
+            (ours(), Some(-1)),
             (b"{\"version\":0,\"brokerEpoch\":7,\"more\":[]}\n".to_vec(), Some(7)),
             (Vec::new(), None),
             (b"{\"version\":0,\"brokerEpoch\":4".to_vec(), None),

@@ -103,18 +103,8 @@ fn read_segment(
 ) -> Result<Read, ReadError> {
     let cold = &log.dir.cold;
     let file = cold.open(log, found.name, found.end)?;
-    let start = match found.hint {
-        Some(place) => place.position,
-        None => index_floor(log, &file, found, offset)?,
-    };
-    let mut walk = Walk::new(log, &file, start, request.max_bytes);
-    // To the batch that holds the offset.
-    let first = loop {
-        match walk.header()? {
-            None => return Ok(Read::NothingLeft(found.next_base.max(offset.plus(1)))),
-            Some(header) if header.last_offset() >= offset => break header,
-            Some(header) => walk.skip(header.size_bytes()),
-        }
+    let Some((mut walk, first)) = find(log, &file, request.max_bytes, found, offset)? else {
+        return Ok(Read::NothingLeft(found.next_base.max(offset.plus(1))));
     };
     let mut records = Records::default();
     let mut next_offset = offset;
@@ -123,10 +113,33 @@ fn read_segment(
     loop {
         let size = header.size_bytes();
         let too_large = size > left && !(request.at_least_one_batch && records.is_empty());
-        if too_large || header.next_offset() > limits.up_to {
+        let is_beyond = header.next_offset() > limits.up_to;
+        // Of the first one it has to be sure that it is beyond: else the reader waits for ever.
+        if too_large || is_beyond && !records.is_empty() {
             break;
         }
-        match walk.take(&header) {
+        let start = walk.position;
+        let taken = walk.take(&header);
+        let after = walk.header_in_any_order();
+        let taken = taken.and_then(|batch| {
+            // The checksum does not cover the base offset: what comes next must begin behind it.
+            let next = match &after {
+                Ok(Some(next)) => next.base_offset,
+                Ok(None) => found.next_base,
+                Err(_) => Offset(i64::MAX),
+            };
+            if header.next_offset() <= next {
+                return Ok(batch);
+            }
+            walk.position = start;
+            let expected = format!("a batch that ends before offset {next}, where the next begins");
+            Err(walk.corrupt(&expected, format!("one up to offset {}", header.last_offset())))
+        });
+        if is_beyond && taken.is_ok() {
+            walk.position = start;
+            break;
+        }
+        match taken {
             Ok(batch) => batch.into_pieces().into_iter().for_each(|piece| records.push(piece)),
             Err(error) if records.is_empty() => return Err(error.into()),
             // What comes before is sound. Who goes on from there is told.
@@ -134,7 +147,7 @@ fn read_segment(
         }
         left = left.saturating_sub(size);
         next_offset = header.next_offset();
-        match walk.header() {
+        match after {
             Ok(Some(next)) => header = next,
             Ok(None) | Err(_) => break,
         }
@@ -153,6 +166,44 @@ fn read_segment(
         data.aborted = aborted_between(&log.state.lock(), request.offset, next_offset);
     }
     Ok(Read::Data(data))
+}
+
+/// Goes to the batch that holds the offset, or to the first one behind it; `None` if there is none.
+fn find<'a>(
+    log: &'a Arc<Log>,
+    file: &'a SegmentFile,
+    want: usize,
+    found: &Found,
+    offset: Offset,
+) -> Result<Option<(Walk<'a>, BatchHeader)>, StorageError> {
+    if let Some(place) = found.hint {
+        let mut walk = Walk::new(log, file, place.position, want);
+        if let Some(header) = walk.header()?
+            && header.last_offset() >= offset
+        {
+            return Ok(Some((walk, header)));
+        }
+        // It was right when it was noted, or damage makes it look wrong: from a sure place, then.
+    }
+    let mut walk = Walk::new(log, file, index_floor(log, file, found, offset)?, want);
+    let mut passed = None;
+    let first = loop {
+        match walk.header()? {
+            Some(header) if header.last_offset() < offset => {
+                passed = Some((walk.position, header));
+                walk.skip(header.size_bytes());
+            }
+            first => break first,
+        }
+    };
+    let ends_with = first.map_or(found.next_base, |first| first.base_offset);
+    if let Some((position, header)) = passed
+        && ends_with > offset
+    {
+        // A gap, or the batch that was passed over does not end where its header says.
+        Walk::new(log, file, position, 0).take(&header)?;
+    }
+    Ok(first.map(|first| (walk, first)))
 }
 
 /// The position of a batch at or before `offset`, by the offset index file. An entry that does not
@@ -208,7 +259,8 @@ pub(crate) struct Walk<'a> {
     want: usize,
     /// The bytes from `position` on that are at hand.
     here: Bytes,
-    last_offset: Option<Offset>,
+    /// Where the last batch was met, and its last offset.
+    previous: Option<(u64, Offset)>,
 }
 
 impl<'a> Walk<'a> {
@@ -218,11 +270,33 @@ impl<'a> Walk<'a> {
         position: u64,
         want: usize,
     ) -> Self {
-        Self { log, file, position, want, here: Bytes::new(), last_offset: None }
+        Self { log, file, position, want, here: Bytes::new(), previous: None }
     }
 
-    /// The header of the batch here; `None` at the end of the file.
+    /// The header of the batch here, which must come behind those before; `None` at the end of the
+    /// file.
     pub(crate) fn header(&mut self) -> Result<Option<BatchHeader>, StorageError> {
+        let header = self.header_in_any_order()?;
+        if let Some(header) = &header {
+            let base = self.file.name.base;
+            if header.base_offset < base {
+                let found = format!("a batch with base offset {}", header.base_offset);
+                return Err(self.corrupt(&format!("a batch at offset {base} or behind"), found));
+            }
+            if let Some((position, last)) = self.previous
+                && position != self.position
+                && header.base_offset <= last
+            {
+                let found = format!("a batch with base offset {}", header.base_offset);
+                return Err(self.corrupt(&format!("a batch behind offset {last}"), found));
+            }
+            self.previous = Some((self.position, header.last_offset()));
+        }
+        Ok(header)
+    }
+
+    /// The header of the batch here, wherever it belongs.
+    fn header_in_any_order(&mut self) -> Result<Option<BatchHeader>, StorageError> {
         if self.position >= self.file.end {
             return Ok(None);
         }
@@ -249,10 +323,6 @@ impl<'a> Walk<'a> {
             let found = format!("a batch of {} bytes", header.size_bytes());
             let left = format!("at most {} bytes more", self.file.end - self.position);
             return Err(self.corrupt(&left, found));
-        }
-        if self.last_offset.is_some_and(|last| header.base_offset <= last) {
-            let found = format!("a batch with base offset {}", header.base_offset);
-            return Err(self.corrupt("rising offsets", found));
         }
         Ok(Some(header))
     }

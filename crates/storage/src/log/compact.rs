@@ -30,6 +30,7 @@ use afluente_env::disk::{Access, OpenHow, write_all_at};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::{Batch, Decompressor};
 use afluente_stdx::aligned_buf::AlignedBuf;
+use afluente_stdx::crc32c::crc32c;
 use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -228,6 +229,7 @@ impl Log {
             offset_index_bytes: count(cleaned.index.offsets.bytes()),
             time_index_bytes: count(cleaned.index.times.bytes()),
             txn_index_bytes: count(&txns),
+            txn_index_crc: Some(crc32c(&txns)),
             aborted: (!cleaned.txns.is_empty()).then(|| Box::new(cleaned.txns)),
             is_trimmed: true,
             ..Segment::new(name.base, now_ms)
@@ -256,9 +258,16 @@ impl Log {
                 .flat_map(|segment| self.segment_files(segment))
                 .collect();
             state.segments.splice(at..at + old.len(), [new]);
-            // Chunks of segments that are gone are all written, and belong to no file any more.
-            let active = state.active().base;
-            self.drop_chunks_before(&mut state, active);
+            // Chunks of what was replaced belong to no file any more. They were written before the
+            // pass began; segments that were rolled since come behind, and have chunks that are not.
+            let next = state.segments.get(at + 1).map(|segment| segment.base);
+            let next = next.expect("the active segment is never cleaned");
+            let is_behind = |chunk: &&crate::tail::Chunk| chunk.segment >= next;
+            assert!(
+                state.chunks.iter().take_while(|chunk| !is_behind(chunk)).all(|c| c.is_clean()),
+                "what is replaced was written"
+            );
+            self.drop_chunks_before(&mut state, next);
             gone
         };
         self.dir.cold.forget_log(self.id());
@@ -279,8 +288,8 @@ impl Log {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Renames the files of a rewritten segment that a durable checkpoint names; the segment's own
-    /// last, so that its name tells whether this is done.
+    /// Renames the files of a rewritten segment that a durable checkpoint names. Each is looked for:
+    /// a power cut may have kept the new name of one and lost that of another.
     pub(crate) fn finish_swap(&self, name: SegmentName) -> Result<(), StorageError> {
         let disk = self.dir.env.disk.as_ref();
         let directory = self.directory();
@@ -290,17 +299,15 @@ impl Log {
             name.txn_index(&directory),
             name.log(&directory),
         ];
-        let log = name.cleaned(&paths[3]);
-        if disk.metadata(&log).doing("look at", &log)?.is_none() {
-            return Ok(());
-        }
+        let mut renamed = false;
         for path in paths {
             let cleaned = name.cleaned(&path);
             if disk.metadata(&cleaned).doing("look at", &cleaned)?.is_some() {
                 disk.rename(&cleaned, &path).doing("rename", &cleaned)?;
+                renamed = true;
             }
         }
-        disk.sync_dir(&directory).doing("sync", &directory)
+        if renamed { disk.sync_dir(&directory).doing("sync", &directory) } else { Ok(()) }
     }
 
     /// Goes over the batches of a segment file.

@@ -21,6 +21,7 @@ use afluente_env::disk::{Access, Disk, File, OpenHow, read_full_at, write_all_at
 use afluente_protocol::numbers::Offset;
 use afluente_stdx::aligned_buf::AlignedBuf;
 use afluente_stdx::append_buf::{ALIGNMENT, AppendBufReader};
+use afluente_stdx::crc32c::crc32c;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,7 +92,8 @@ struct Spill {
 enum SpillKind {
     OffsetIndex,
     TimeIndex,
-    TxnIndex,
+    /// With the checksum of what was in the file before.
+    TxnIndex(Option<u32>),
     Snapshot,
     /// The padding of a sealed segment's file is cut off.
     Trim,
@@ -219,11 +221,12 @@ impl Log {
             }
             if extent == Extent::All && segment.aborted_pending() > 0 {
                 let bytes = segment.aborted.as_ref().expect("some are pending").encode();
-                let at = segment.txn_index_bytes;
+                let (at, crc) = (segment.txn_index_bytes, segment.txn_index_crc);
                 segment.txn_index_bytes = byte_count(&bytes);
+                segment.txn_index_crc = Some(crc32c(&bytes));
                 spills.push(Spill {
                     segment: base,
-                    kind: SpillKind::TxnIndex,
+                    kind: SpillKind::TxnIndex(crc),
                     path: name.txn_index(&directory),
                     at: u64::from(at),
                     bytes: bytes[at as usize..].to_vec(),
@@ -269,8 +272,13 @@ impl Log {
         for spill in &plan.spills {
             let how = OpenHow::buffered(Access::CreateOrWrite);
             let file = disk.open(&spill.path, how).doing("open index", &spill.path)?;
-            if matches!(spill.kind, SpillKind::Trim | SpillKind::Snapshot) {
+            if spill.at == 0 || spill.kind == SpillKind::Trim {
+                // What an earlier segment of this base has left there is not ours.
                 file.set_len(spill.at).doing("cut", &spill.path)?;
+            }
+            if spill.at == 0 {
+                // Perhaps it is new. The checkpoint will count on it, so its name must not be lost.
+                flushed.directories.push(directory.clone());
             }
             write_all_at(file.as_ref(), &spill.bytes, spill.at)
                 .doing("write index", &spill.path)?;
@@ -337,7 +345,9 @@ impl Log {
             match spill.kind {
                 SpillKind::OffsetIndex => segment.offset_index_bytes = at,
                 SpillKind::TimeIndex => segment.time_index_bytes = at,
-                SpillKind::TxnIndex => segment.txn_index_bytes = at,
+                SpillKind::TxnIndex(crc) => {
+                    (segment.txn_index_bytes, segment.txn_index_crc) = (at, crc);
+                }
                 SpillKind::Snapshot => segment.snapshot = Some(spill.bytes.clone()),
                 SpillKind::Trim => segment.is_trimmed = false,
             }

@@ -52,6 +52,9 @@ impl Log {
         let segment = Offset(i64_at(payload, 0)?);
         let position = i64_at(payload, 8)?.cast_unsigned();
         let batches = &payload[16..];
+        if batches.is_empty() {
+            return Err("an append of nothing".to_owned());
+        }
         let mut state = self.state.lock();
         if segment != state.active().base && segment == state.end() && state.active().size > 0 {
             let now_ms = self.dir.env.clock.wall_ms();

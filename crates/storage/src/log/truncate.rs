@@ -11,12 +11,13 @@ use super::flush::{Extent, byte_count};
 use super::state::LogState;
 use crate::checkpoint::Record;
 use crate::error::{IoContext, StorageError};
-use crate::producer_state::{ProducerBatch, ProducerState, snapshot};
+use crate::producer_state::{CompletedTxn, ProducerBatch, ProducerState, snapshot};
 use crate::segment::Segment;
 use afluente_env::disk::{Access, OpenHow, read_full_at};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::Batch;
 use afluente_stdx::aligned_buf::AlignedBuf;
+use afluente_stdx::crc32c::crc32c;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -169,9 +170,10 @@ impl Log {
                 if header.last_offset() >= offset {
                     break;
                 }
+                // With its checksum, so that a damaged header does not say where to cut.
+                walk.take(&header)?;
                 active.grow(&header, interval_bytes);
                 end = header.next_offset();
-                walk.skip(header.size_bytes());
             }
         }
         // Batches may have been removed before the cut, so the end is where it was asked for.
@@ -179,7 +181,9 @@ impl Log {
         if let Some(mut aborted) = aborted {
             // All of them are in the file, as everything is.
             aborted.truncate_to(end);
-            active.txn_index_bytes = byte_count(&aborted.encode());
+            let bytes = aborted.encode();
+            active.txn_index_bytes = byte_count(&bytes);
+            active.txn_index_crc = Some(crc32c(&bytes));
             active.aborted = (!aborted.is_empty()).then_some(aborted);
         }
         let producers = self.producers_at(end)?;
@@ -189,13 +193,26 @@ impl Log {
     /// What was known of producers when the log ended at `end`: the last snapshot before, and the
     /// batches from there on.
     fn producers_at(self: &Arc<Self>, end: Offset) -> Result<ProducerState, StorageError> {
+        if self.state.lock().producers.is_empty() {
+            // Whoever is known later is known now: a producer is forgotten only when it is silent
+            // for long.
+            return Ok(ProducerState::starting_at(end));
+        }
+        let mut producers = self.walk_producers(end, end, |_| ())?;
+        producers.high_watermark_moved(self.high_watermark().min(end));
+        Ok(producers)
+    }
+
+    /// What was known of producers when the log ended at `end`, from the last snapshot that is not
+    /// newer than `snapshot_max` on. Tells `note` of each transaction that ended on the way.
+    pub(crate) fn walk_producers(
+        self: &Arc<Self>,
+        snapshot_max: Offset,
+        end: Offset,
+        mut note: impl FnMut(&CompletedTxn),
+    ) -> Result<ProducerState, StorageError> {
         let segments: Vec<_> = {
             let state = self.state.lock();
-            if state.producers.is_empty() {
-                // Whoever is known later is known now: a producer is forgotten only when it is
-                // silent for long.
-                return Ok(ProducerState::starting_at(end));
-            }
             state
                 .segments
                 .iter()
@@ -207,6 +224,9 @@ impl Log {
         let mut first = 0;
         let mut producers = ProducerState::starting_at(self.start_offset());
         for (index, (name, _)) in segments.iter().enumerate().rev() {
+            if name.base > snapshot_max {
+                continue;
+            }
             if let Some(entries) = self.read_snapshot(&name.snapshot(&directory)) {
                 producers = ProducerState::restored(entries, name.base);
                 first = index;
@@ -232,10 +252,11 @@ impl Log {
                 let batch = Batch::parse(&bytes)
                     .and_then(|batch| ProducerBatch::of(&batch))
                     .map_err(|error| walk.corrupt("a record batch", error.to_string()))?;
-                producers.apply(&batch, header.base_offset);
+                if let Some(completed) = producers.apply(&batch, header.base_offset) {
+                    note(&completed);
+                }
             }
         }
-        producers.high_watermark_moved(self.high_watermark().min(end));
         Ok(producers)
     }
 

@@ -1,5 +1,5 @@
 //! The background worker: writes chunks to segments, makes checkpoints, grows the journal, removes
-//! what was deleted.
+//! what was deleted, and scrubs.
 //!
 //! A checkpoint is made in a *round*: each log with something new is written to its files and gives
 //! a record; then all those files are synced; then the records are appended to the checkpoint; then
@@ -12,6 +12,7 @@
 //! before its entry gets an LSN).
 
 use super::Shared;
+use super::scrub::Scrub;
 use super::shared::Doomed;
 use crate::checkpoint::Record;
 use crate::error::{IoContext, StorageError};
@@ -53,6 +54,7 @@ pub(super) struct Background {
     grow_again_at: Moment,
     /// The disk was full; not before then.
     retry_at: Option<Moment>,
+    scrub: Scrub,
 }
 
 /// What was written and not synced.
@@ -77,6 +79,7 @@ impl Background {
     pub(super) fn new(dir: Arc<Shared>) -> Self {
         let now = dir.env.clock.now();
         let dir_retention_interval = dir.config.retention_interval;
+        let scrub = Scrub::new(&dir);
         let has_unsynced = dir.has_unsynced.swap(false, Ordering::AcqRel);
         Self {
             dir,
@@ -90,6 +93,7 @@ impl Background {
             compacting: Vec::new(),
             next_retention: now + dir_retention_interval,
             retry_at: None,
+            scrub,
         }
     }
 
@@ -103,7 +107,13 @@ impl Background {
                 return self.compact(&log);
             }
             if !self.is_round_due() {
-                return Ok(Step::ParkFor(self.dir.idle()));
+                if self.remove_leftover()? {
+                    return Ok(Step::Again);
+                }
+                return Ok(match self.scrub.step(&self.dir) {
+                    None => Step::Again,
+                    Some(idle) => Step::ParkFor(idle.min(self.dir.idle())),
+                });
             }
             self.begin_round();
         }
@@ -141,7 +151,8 @@ impl Background {
 
     /// Makes another journal file when all are in use and there may be more.
     fn grow_journal(&mut self) -> Result<bool, StorageError> {
-        if self.dir.env.clock.now() < self.grow_again_at {
+        let is_stuck = self.is_journal_stuck();
+        if self.dir.env.clock.now() < self.grow_again_at && !is_stuck {
             return Ok(false);
         }
         let len = self.dir.config.journal_file_bytes;
@@ -163,7 +174,10 @@ impl Background {
             let file = match make_file(disk, &self.dir.path, kind, number, len) {
                 Err(error) if error.is_no_space() => {
                     // It goes on with the files that it has; half a file is of no use.
-                    remove_tree(disk, &kind.file_path(&self.dir.path, number))?;
+                    remove_tree(disk, &kind.unfinished_path(&self.dir.path, number))?;
+                    if is_stuck {
+                        return Err(error);
+                    }
                     self.grow_again_at = self.dir.env.clock.now() + GROW_AGAIN_AFTER;
                     return Ok(false);
                 }
@@ -180,6 +194,13 @@ impl Background {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Whether nothing can be journaled until there is another file: the only one is full, and as
+    /// the one in use it is never free.
+    fn is_journal_stuck(&self) -> bool {
+        self.dir.journal_full.load(Ordering::Acquire)
+            && self.dir.journal.with_synced(|writer| writer.ring.file_count()) == 1
     }
 
     /// Writes the full chunks of a log that has some.
@@ -229,7 +250,7 @@ impl Background {
     fn is_round_due(&mut self) -> bool {
         let dir = &self.dir;
         if dir.is_full()
-            || dir.journal_full.load(Ordering::Acquire)
+            || dir.journal_full.load(Ordering::Acquire) && !self.is_journal_stuck()
             || dir.refused.load(Ordering::Acquire)
             || dir.journal_bytes_uncovered() >= dir.config.checkpoint_bytes
             || dir.tail.dirty_bytes() >= dir.tail.dirty_bytes_max() / 2
@@ -298,11 +319,11 @@ impl Background {
         dir.set_full(false);
         dir.tell_room();
         for doomed in &round.doomed {
-            self.remove(&doomed.path)?;
+            dir.remove_doomed(&doomed.path)?;
         }
-        let mut checkpoint = dir.checkpoint.lock();
-        if checkpoint.wants_rewrite() {
-            checkpoint.rewrite()?;
+        if dir.checkpoint.lock().wants_rewrite() {
+            self.sync_removals()?;
+            dir.checkpoint.lock().rewrite()?;
         }
         Ok(())
     }
@@ -341,9 +362,23 @@ impl Background {
         Ok(())
     }
 
-    /// Removes a file, or a directory with its files.
-    fn remove(&self, path: &str) -> Result<(), StorageError> {
-        remove_tree(self.dir.env.disk.as_ref(), &self.dir.path.join(path))
+    /// Removes what is left of something that was doomed before the directory was opened.
+    fn remove_leftover(&self) -> Result<bool, StorageError> {
+        let Some(path) = self.dir.leftovers.lock().pop() else { return Ok(false) };
+        self.dir.remove_doomed(&path)?;
+        Ok(true)
+    }
+
+    /// Makes it durable that doomed files are gone, as nothing will name them any more.
+    fn sync_removals(&self) -> Result<(), StorageError> {
+        let disk = self.dir.env.disk.as_ref();
+        let directories = std::mem::take(&mut *self.dir.removed_in.lock());
+        for path in directories {
+            if disk.metadata(&path).doing("look at", &path)?.is_some() {
+                disk.sync_dir(&path).doing("sync", &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The disk was full, or the worker stops in the middle: nothing that the round had done counts,

@@ -53,7 +53,7 @@ impl Shared {
         }
         self.write_offset_checkpoints(&logs)?;
         let disk = self.env.disk.as_ref();
-        write_file(disk, &self.path.join(CLEAN_SHUTDOWN_FILE), &clean_shutdown::encode(-1))?;
+        write_file(disk, &self.path.join(CLEAN_SHUTDOWN_FILE), &clean_shutdown::ours())?;
         if !singly {
             disk.sync_file_system(&self.path).doing("sync the file system of", &self.path)?;
         } else {

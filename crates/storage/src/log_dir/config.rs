@@ -26,6 +26,10 @@ pub struct LogDirConfig {
     /// How often logs are looked through for segments that are to go
     /// (`log.retention.check.interval.ms`).
     pub retention_interval: Duration,
+    /// How often every closed segment is read, to find damage while it can be mended.
+    pub scrub_interval: Duration,
+    /// No faster than this.
+    pub scrub_bytes_per_second: u64,
     /// With `durability=replicated`, records are durable after so long.
     pub buffered_sync_interval: Duration,
     /// And after so many bytes.
@@ -64,6 +68,8 @@ impl LogDirConfig {
             checkpoint_after_quiet: Duration::from_secs(3),
             checkpoint_interval: Duration::from_secs(30),
             retention_interval: Duration::from_secs(300),
+            scrub_interval: Duration::from_secs(7 * 24 * 3600),
+            scrub_bytes_per_second: 16 * MIB,
             buffered_sync_interval: Duration::from_millis(50),
             buffered_sync_bytes: 8 * MIB,
         }

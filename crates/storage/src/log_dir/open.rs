@@ -1,6 +1,6 @@
 //! Opening a log directory: checkpoint, then what the journal has after it.
 
-use super::background::Background;
+use super::background::{Background, remove_tree};
 use super::close::{foreign_change, read_file};
 use super::journal_worker::JournalWorker;
 use super::shared::Doomed;
@@ -15,8 +15,9 @@ use crate::import::{self, ImportRules};
 use crate::journal::frame::{EntryHeader, EntryKind};
 use crate::journal::replay::{RingHint, RingReader, TornTail};
 use crate::journal::ring::{RingKind, make_file};
+use crate::journal::writer::FrameWriter;
 use crate::journal::{Journal, RingsAt};
-use crate::kafka_files::clean_shutdown::CLEAN_SHUTDOWN_FILE;
+use crate::kafka_files::clean_shutdown::{self, CLEAN_SHUTDOWN_FILE};
 use crate::log::Log;
 use crate::log::state::LogState;
 use crate::log_config::LogConfig;
@@ -50,7 +51,7 @@ pub struct OpenReport {
     pub replayed_bytes: u64,
     /// Logs that were taken over from Apache Kafka.
     pub imported: usize,
-    /// What somebody may want to know about those.
+    /// What somebody may want to know about those, and about index files that were built again.
     pub notes: Vec<String>,
     /// Frames that were not finished when the process or the machine died. Nothing in them was
     /// acknowledged.
@@ -71,12 +72,13 @@ pub(super) fn open(
         _ => Err::<(), _>(error).doing("lock the log directory", path).expect_err("it is one"),
     })?;
     let mut report = OpenReport::default();
-    let (loaded, checkpoint) = load_or_make(env, path, &mut report)?;
+    let (mut loaded, checkpoint) = load_or_make(env, path, &mut report)?;
     let run = env.rng.u64();
     let (synced_hint, buffered_hint) = hints(&loaded);
     let file_bytes = config.journal_file_bytes;
+    let file_bytes_min = loaded.journal_file_bytes;
     let reader = |kind, hint| {
-        RingReader::open(disk.as_ref(), path, kind, loaded.directory_id, hint, file_bytes)
+        RingReader::open(disk.as_ref(), path, kind, loaded.directory_id, hint, file_bytes_min)
     };
     let mut synced = reader(RingKind::Synced, synced_hint)?;
     let mut buffered = reader(RingKind::Buffered, buffered_hint)?;
@@ -92,19 +94,24 @@ pub(super) fn open(
         loaded.facts.floor_lsn,
         lock,
     ));
+    shared.leftovers.lock().append(&mut loaded.doomed);
     let mut background = Background::new(Arc::clone(&shared));
-    let mut recovery = Recovery::new(&shared, loaded)?;
+    let mut recovery = Recovery::new(&shared, loaded, &mut report)?;
     recovery.replay(&mut synced, &mut buffered, &mut report, &mut background)?;
     recovery.check_readable()?;
     report.torn_tails.extend(synced.torn_tail());
     report.torn_tails.extend(buffered.torn_tail());
     let next_lsn = recovery.next_lsn;
     recovery.finish(&mut report);
+    if !report.clean {
+        // Names that whoever was here before has made and not synced, such as a journal file's.
+        disk.sync_dir(path).doing("sync the log directory", path)?;
+    }
     let synced = synced.finish(file_bytes)?;
     let buffered = buffered.finish(file_bytes)?;
     let next_lsn = next_lsn.max(synced.greatest_lsn + 1).max(buffered.greatest_lsn + 1);
     shared.journal.install(synced, buffered, next_lsn);
-    begin_run(&shared)?;
+    begin_run(&shared, file_bytes_min)?;
     let mut workers = vec![
         env.workers.start("journal", &shared.journal.bell, JournalWorker::new(Arc::clone(&shared))),
         env.workers.start("log-background", &shared.background_bell, background),
@@ -236,9 +243,11 @@ fn check_witnesses(
 ) -> Result<Loaded, StorageError> {
     let disk = env.disk.as_ref();
     let marker = path.join(CLEAN_SHUTDOWN_FILE);
-    // Ours may still be there, if the process died while it opened the directory.
-    let is_there = disk.metadata(&marker).doing("look at", &marker)?.is_some();
+    // Ours may still be there, if the process died while it opened or closed the directory.
+    let content = read_file(disk, &marker)?;
+    let is_there = content.is_some();
     let is_ours = loaded.facts.clean
+        || content == Some(clean_shutdown::ours())
         || foreign_change(disk, path, &loaded.clean_stop_files)?.is_none()
             && !loaded.clean_stop_files.is_empty();
     if is_there && !is_ours {
@@ -270,7 +279,12 @@ fn hints(loaded: &Loaded) -> (RingHint, RingHint) {
 }
 
 /// Makes sure that there is room in the synced ring, and writes the first frame of this run.
-fn begin_run(shared: &Shared) -> Result<(), StorageError> {
+fn begin_run(shared: &Shared, known_bytes: u64) -> Result<(), StorageError> {
+    let bytes = shared.config.journal_file_bytes;
+    if bytes < known_bytes {
+        // Before any file is made that is shorter than those until now.
+        shared.append_checkpoint(&[Record::JournalFiles { bytes }])?;
+    }
     let (has_room, number) = shared.journal.with_synced(|writer| {
         let room = writer.ring.room(writer.empty_frame_bytes());
         (room.is_some(), writer.ring.next_file_number())
@@ -281,7 +295,16 @@ fn begin_run(shared: &Shared) -> Result<(), StorageError> {
         let file = make_file(disk, &shared.path, RingKind::Synced, number, len)?;
         shared.journal.with_synced(|writer| writer.add_file(file));
     }
-    shared.journal.start_synced()
+    shared.journal.start_synced()?;
+    // From now on it is known that there was a journal, and how long its files are.
+    let len_min = |writer: &mut FrameWriter| writer.ring.file_bytes_min();
+    let smallest = [shared.journal.with_synced(len_min), shared.journal.with_buffered(len_min)];
+    let bytes = smallest.into_iter().flatten().fold(shared.config.journal_file_bytes, u64::min);
+    match shared.append_checkpoint(&[Record::JournalFiles { bytes }]) {
+        // It is only a proof of damage less.
+        Err(error) if error.is_no_space() => Ok(()),
+        appended => appended,
+    }
 }
 
 /// The logs while the journal is replayed.
@@ -297,7 +320,14 @@ struct Recovery<'a> {
 }
 
 impl<'a> Recovery<'a> {
-    fn new(shared: &'a Arc<Shared>, loaded: Loaded) -> Result<Self, StorageError> {
+    fn new(
+        shared: &'a Arc<Shared>,
+        loaded: Loaded,
+        report: &mut OpenReport,
+    ) -> Result<Self, StorageError> {
+        // By their ids, which rise.
+        let newest: BTreeMap<TopicPartition, u64> =
+            loaded.logs.iter().map(|(id, record)| (record.partition.clone(), *id)).collect();
         let mut recovery = Self {
             shared,
             by_id: BTreeMap::new(),
@@ -311,7 +341,8 @@ impl<'a> Recovery<'a> {
             recovery.next_lsn = recovery.next_lsn.max(record.applied_lsn + 1);
             let partition = recovery.shared_name(&record.partition);
             let state = LogState::from_record(Arc::clone(&recovery.config), record);
-            let log = Log::new(
+            let is_superseded = newest.get(&partition) != Some(id);
+            let log = Arc::new(Log::new(
                 *id,
                 partition,
                 record.topic_id,
@@ -319,18 +350,39 @@ impl<'a> Recovery<'a> {
                 state,
                 record.start,
                 record.high_watermark,
-            );
+            ));
+            if is_superseded {
+                // It was deleted, as the journal says further on; what is there under its name is
+                // another's.
+                log.state.lock().deleted = true;
+            } else if let Err(error) = recovery.read_files(&log, record, loaded.facts.clean, report)
+            {
+                // The files of a log that was deleted may be gone; the journal says whether it was.
+                recovery.unreadable.insert(*id, error);
+            }
+            recovery.by_id.insert(*id, log);
+        }
+        Ok(recovery)
+    }
+
+    /// Finishes what a crash has interrupted in the files of a log, and reads what of it is needed
+    /// in memory.
+    fn read_files(
+        &self,
+        log: &Arc<Log>,
+        record: &LogRecord,
+        was_clean: bool,
+        report: &mut OpenReport,
+    ) -> Result<(), StorageError> {
+        if !was_clean {
             for segment in record.segments.iter().filter(|segment| segment.generation > 0) {
                 let SegmentRecord { base, generation, .. } = *segment;
                 log.finish_swap(SegmentName { base, generation })?;
             }
-            if let Err(error) = log.load_aborted() {
-                // The files of a log that was deleted may be gone; the journal says whether it was.
-                recovery.unreadable.insert(*id, error);
-            }
-            recovery.by_id.insert(*id, Arc::new(log));
         }
-        Ok(recovery)
+        let rebuilt = log.load_aborted()?;
+        report.notes.extend(rebuilt.iter().map(ToString::to_string));
+        Ok(())
     }
 
     /// The partition with the topic's name shared with its other partitions.
@@ -392,9 +444,23 @@ impl<'a> Recovery<'a> {
             self.shared.forget(&log);
             let path =
                 self.shared.rename_away(log.partition(), entry.log_id).map_err(Refusal::Storage)?;
+            self.remove_remains(log.partition()).map_err(Refusal::Storage)?;
             self.shared.doomed.lock().push(Doomed { deleted_log: Some(entry.log_id), path });
         }
         Ok(())
+    }
+
+    /// Removes what the replay has written of a log under its own name, before it came to the entry
+    /// that the log was deleted, when its directory had been renamed long ago. If another log of
+    /// that name was made since, and is not known yet, all of it is in the journal.
+    fn remove_remains(&self, partition: &TopicPartition) -> Result<(), StorageError> {
+        let (disk, path) = (&self.shared.env.disk, self.shared.path.join(partition.to_string()));
+        if disk.metadata(&path).doing("look at", &path)?.is_none()
+            || self.by_id.values().any(|log| log.partition() == partition)
+        {
+            return Ok(());
+        }
+        remove_tree(disk.as_ref(), &path)
     }
 
     fn create(&mut self, entry: EntryHeader, payload: &[u8]) -> Result<(), Refusal> {

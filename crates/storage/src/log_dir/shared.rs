@@ -18,8 +18,9 @@ use crate::tail::Tail;
 use afluente_env::Env;
 use afluente_env::disk::LockGuard;
 use afluente_env::worker::Doorbell;
+use afluente_protocol::numbers::Offset;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -41,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) filled: Mutex<Vec<Arc<Log>>>,
     /// Records that the next checkpoint takes along, and what is removed after it.
     pub(crate) doomed: Mutex<Vec<Doomed>>,
+    /// What the checkpoint named as doomed when the directory was opened: it may still be there.
+    pub(crate) leftovers: Mutex<Vec<String>>,
+    /// Where doomed files were removed since the checkpoint was last rewritten.
+    pub(crate) removed_in: Mutex<BTreeSet<PathBuf>>,
     condition: AtomicU8,
     offline: Mutex<Option<Arc<StorageError>>>,
     /// Somebody was refused and wants to be told when there is room in memory, or on the disk.
@@ -57,6 +62,9 @@ pub(crate) struct Shared {
     pub(crate) journal_bytes_covered: AtomicU64,
     pub(crate) segment_bytes_written: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    pub(crate) scrubbed_bytes: AtomicU64,
+    pub(crate) scrub_findings: AtomicU64,
+    pub(crate) indexes_rebuilt: AtomicU64,
     /// What the last round covered.
     pub(crate) floor_lsn: AtomicU64,
     pub(super) lock: Mutex<Option<Box<dyn LockGuard>>>,
@@ -113,6 +121,12 @@ pub struct DirFigures {
     pub block_cache_bytes: u64,
     /// Files of the journal.
     pub journal_files: u64,
+    /// Bytes of segments that the scrub has read.
+    pub scrubbed_bytes: u64,
+    /// Segments in which it has found damage.
+    pub scrub_findings: u64,
+    /// Segments whose indexes were built again.
+    pub indexes_rebuilt: u64,
 }
 
 const ONLINE: u8 = 0;
@@ -147,6 +161,8 @@ impl Shared {
             dirty: Mutex::default(),
             filled: Mutex::default(),
             doomed: Mutex::default(),
+            leftovers: Mutex::default(),
+            removed_in: Mutex::default(),
             condition: AtomicU8::new(ONLINE),
             offline: Mutex::default(),
             refused: AtomicBool::new(false),
@@ -158,6 +174,9 @@ impl Shared {
             journal_bytes_covered: AtomicU64::new(0),
             segment_bytes_written: AtomicU64::new(0),
             checkpoints: AtomicU64::new(0),
+            scrubbed_bytes: AtomicU64::new(0),
+            scrub_findings: AtomicU64::new(0),
+            indexes_rebuilt: AtomicU64::new(0),
             floor_lsn: AtomicU64::new(floor_lsn),
             lock: Mutex::new(Some(lock)),
         }
@@ -364,7 +383,7 @@ impl Shared {
     }
 
     /// Moves durable ends after a commit and tells the observer.
-    pub(crate) fn committed(&self, advances: Vec<(Arc<Log>, afluente_protocol::numbers::Offset)>) {
+    pub(crate) fn committed(&self, advances: Vec<(Arc<Log>, Offset)>) {
         let advances: Vec<Advance> =
             advances.into_iter().map(|(log, durable_end)| Advance { log, durable_end }).collect();
         if !advances.is_empty() {
@@ -409,9 +428,42 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes a file that a durable checkpoint does not name any more.
+    /// Removes a file that a durable checkpoint does not name any more. The caller holds the
+    /// `flush` lock of its log.
     pub(crate) fn remove_now(&self, path: &str) -> Result<(), StorageError> {
-        remove_tree(self.env.disk.as_ref(), &self.path.join(path))
+        let path = self.path.join(path);
+        remove_tree(self.env.disk.as_ref(), &path)?;
+        let parent = path.parent().expect("it is in the log directory").to_owned();
+        self.removed_in.lock().insert(parent);
+        Ok(())
+    }
+
+    /// Removes what was doomed, unless it is the file of a segment that has come since: a log that
+    /// was cut may grow into the same offsets again.
+    pub(crate) fn remove_doomed(&self, path: &str) -> Result<(), StorageError> {
+        let Some((directory, file)) = path.split_once('/') else {
+            // The directory of a deleted log, whose name no other ever has.
+            return self.remove_now(path);
+        };
+        let partition = directory.rsplit_once('-').and_then(|(topic, partition)| {
+            Some(TopicPartition::new(topic, partition.parse().ok()?))
+        });
+        let logs = self.logs.read();
+        let Some(log) = partition.and_then(|partition| logs.by_name.get(&partition).cloned())
+        else {
+            // With the list locked, so that no log of this name is made meanwhile.
+            return self.remove_now(path);
+        };
+        drop(logs);
+        // Whoever makes a file of the log has this lock.
+        let _flush = log.flush.lock();
+        let base = file.split('.').next().and_then(|base| base.parse().ok()).map(Offset);
+        let is_live = {
+            let state = log.state.lock();
+            // All files of one that was deleted go with their directory.
+            state.deleted || state.segments.iter().any(|segment| Some(segment.base) == base)
+        };
+        if is_live { Ok(()) } else { self.remove_now(path) }
     }
 
     /// The directory was closed: whoever still holds a log of it is told that it is offline.
@@ -438,7 +490,9 @@ impl Shared {
         // Nobody writes its files any more when this lock is ours.
         let _flush = log.flush.lock();
         self.cold.forget_log(log.id());
-        let doomed = self.rename_away(log.partition(), log.id())?;
+        // The log is gone; if its files cannot be moved, nobody else can have its name.
+        let doomed =
+            self.rename_away(log.partition(), log.id()).inspect_err(|error| self.fail(error))?;
         self.doomed.lock().push(Doomed { deleted_log: Some(log.id()), path: doomed });
         // Only now is the name free for another log.
         self.logs.write().by_name.remove(log.partition());
@@ -494,6 +548,9 @@ impl Shared {
             journal_uncovered_bytes: self.journal_bytes_uncovered(),
             block_cache_bytes: self.cold.cache.used_bytes(),
             journal_files: files as u64,
+            scrubbed_bytes: load(&self.scrubbed_bytes),
+            scrub_findings: load(&self.scrub_findings),
+            indexes_rebuilt: load(&self.indexes_rebuilt),
         }
     }
 

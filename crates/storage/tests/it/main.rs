@@ -3,5 +3,10 @@
 
 mod adopt;
 mod basics;
+mod damage;
+mod dump;
+mod kill;
 mod model;
+mod scrub;
+mod steps;
 mod world;

@@ -24,6 +24,13 @@ pub(crate) struct Observer {
     pub(crate) advances: AtomicU64,
     pub(crate) offline: AtomicBool,
     pub(crate) rooms: AtomicU64,
+    pub(crate) damages: Mutex<Vec<String>>,
+}
+
+impl Observer {
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::Relaxed)
+    }
 }
 
 impl LogObserver for Observer {
@@ -37,6 +44,10 @@ impl LogObserver for Observer {
 
     fn dir_offline(&self, _reason: &StorageError) {
         self.offline.store(true, Ordering::Relaxed);
+    }
+
+    fn damaged(&self, _log: &Arc<Log>, what: &StorageError) {
+        self.damages.lock().unwrap().push(what.to_string());
     }
 
     fn room(&self) {

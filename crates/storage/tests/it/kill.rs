@@ -29,7 +29,7 @@ const DIR: &str = "AFLUENTE_KILL_DIR";
 const SEED: &str = "AFLUENTE_KILL_SEED";
 /// `topic:offset` of what was acknowledged, with commas between.
 const ACKED: &str = "AFLUENTE_KILL_ACKED";
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 30;
 const KEYS: u64 = 50;
 
 /// Every way in which a log is kept that has another way through the engine.
@@ -73,7 +73,7 @@ fn what_was_acknowledged_survives_a_process_that_is_killed_at_any_moment() {
     let mut acked: BTreeMap<String, i64> = BTreeMap::new();
     for round in 0..rounds.unwrap_or(ROUNDS) {
         // Some die while they open the directory, some when they have made a checkpoint or more.
-        let lines = [1, 4, 40, 400][rng.index(4)] * rng.range(1..4);
+        let lines = [1, 4, 40, 400, 1_000][rng.index(5)] + rng.range(0..30);
         one_life(directory.path(), round, lines, &mut acked);
     }
     for (topic, _) in topics() {

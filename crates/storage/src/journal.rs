@@ -204,11 +204,15 @@ impl Journal {
     /// Writes batches into the buffered ring: they survive the death of the process when this
     /// returns. Gives LSN and frame, or `None` if the ring has no room now. The caller holds the
     /// lock of the log.
+    ///
+    /// Calls the journal worker for the first byte after a sync, so that it looks at the clock,
+    /// and when there are `sync_bytes`; in between it sleeps.
     pub(crate) fn append_buffered(
         &self,
         log_id: u64,
         place: &[u8; 16],
         batches: &[u8],
+        sync_bytes: u64,
     ) -> Result<Option<(u64, u64)>, StorageError> {
         let mut buffered = self.buffered.lock();
         let len = FRAME_HEADER_BYTES + ENTRY_HEADER_BYTES + place.len() + batches.len();
@@ -221,7 +225,14 @@ impl Journal {
         let header = EntryHeader { kind: EntryKind::Append, log_id, lsn, more: false };
         buffered.writer.push(header, &[place, batches]);
         buffered.writer.write()?;
+        let before = buffered.unsynced_bytes;
         buffered.unsynced_bytes += len as u64;
+        let wants_sync =
+            before == 0 || before < sync_bytes && buffered.unsynced_bytes >= sync_bytes;
+        drop(buffered);
+        if wants_sync {
+            self.bell.ring();
+        }
         self.figures.bytes.fetch_add(len as u64, Ordering::Relaxed);
         Ok(Some((lsn, sequence)))
     }

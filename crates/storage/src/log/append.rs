@@ -166,12 +166,12 @@ impl Log {
             && state.unsynced_records < state.config.flush_messages
             && state.last_synced_ring_lsn <= journal.durable_lsn();
         if may_buffer {
-            match journal.append_buffered(self.id, &place, chunk.get(range.clone())) {
+            let sync_bytes = self.dir.config.buffered_sync_bytes;
+            match journal.append_buffered(self.id, &place, chunk.get(range.clone()), sync_bytes) {
                 Ok(Some((lsn, frame))) => {
                     state.entered(lsn);
                     state.last_buffered_frame = frame;
                     self.durable_moved(end);
-                    self.dir.journal.bell.ring();
                     return;
                 }
                 // No room until the next checkpoint: the synced ring takes it.

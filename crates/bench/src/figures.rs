@@ -40,7 +40,7 @@ struct Row {
 
 /// Where the figures come from: without it they mean nothing.
 #[derive(Debug, Serialize)]
-struct Machine {
+pub(crate) struct Machine {
     cpus: usize,
     cpu_model: String,
     memory_mib: u64,
@@ -143,7 +143,7 @@ impl Row {
 }
 
 impl Machine {
-    fn this() -> Self {
+    pub(crate) fn this() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
             text.lines()
@@ -162,7 +162,7 @@ impl Machine {
         }
     }
 
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let Self { cpus, cpu_model, memory_mib, kernel, load, optimised } = self;
         let build = if *optimised { "" } else { "\nDEBUG BUILD: processor times mean nothing" };
         format!("{cpus} × {cpu_model}, {memory_mib} MiB, Linux {kernel}, load {load}{build}")
@@ -173,7 +173,7 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
     let lower = values[(values.len() - 1) / 2];

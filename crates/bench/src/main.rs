@@ -28,6 +28,7 @@ mod measure;
 mod records;
 mod storage;
 mod validate;
+mod versus;
 mod world;
 
 use std::process::ExitCode;
@@ -98,6 +99,12 @@ const SUBCOMMANDS: &[Subcommand] = &[
         about: "what it costs a client to consume, beside librdkafka, from a broker that runs already",
         options: client_consume::OPTIONS,
         run: client_consume::run,
+    },
+    Subcommand {
+        name: "versus",
+        about: "ours beside Apache Kafka, with a librdkafka client for both",
+        options: versus::OPTIONS,
+        run: versus::run,
     },
     Subcommand {
         name: "client-produce",

@@ -78,7 +78,7 @@ pub(crate) fn in_rounds(measures: Vec<Measure<'_>>, common: &Common) -> Result<F
 }
 
 /// One line that the next one overwrites, for whoever is watching.
-fn show_progress(text: &str) {
+pub(crate) fn show_progress(text: &str) {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K{text}");
     }

@@ -131,7 +131,7 @@ public class StreamsJudge {
         final List<String> lines = new ArrayList<>();
         if (store instanceof KeyValueStore) {
             try (KeyValueIterator<Bytes, byte[]> all = ((KeyValueStore<Bytes, byte[]>) store).all()) {
-                all.forEachRemaining(entry -> lines.add(hex(entry.key.get()) + "=" + hex(entry.value)));
+                all.forEachRemaining(entry -> lines.add(hex(entry.key.get()) + "=" + hex(withoutHeaders(outer, entry.value))));
             }
         } else if (store instanceof WindowStore) {
             try (KeyValueIterator<Windowed<Bytes>, byte[]> all = ((WindowStore<Bytes, byte[]>) store).all()) {
@@ -148,9 +148,9 @@ public class StreamsJudge {
         lines.forEach(rows::add);
     }
 
-    /** Join windows keep headers before the timestamp, behind a length; they are not in the changelog's value. */
+    /** Join windows and subscriptions keep headers before the timestamp, behind a length; they are not in the changelog's value. */
     static byte[] withoutHeaders(final StateStore store, final byte[] value) {
-        if (!store.name().matches("KSTREAM-(JOIN|OUTER)(THIS|OTHER)-.*")) {
+        if (!store.name().matches("KSTREAM-(JOIN|OUTER)(THIS|OTHER)-.*|KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-.*|.*-subscription-store")) {
             return value;
         }
         final java.nio.ByteBuffer buffer = java.nio.ByteBuffer.wrap(value);
@@ -209,6 +209,11 @@ public class StreamsJudge {
     static String selectKey(final int n, final Object key, final Object value) {
         final int mix = h(key) + h(value) * 5 + n;
         return mix % 11 == 0 ? null : "k" + mix % 4;
+    }
+
+    static String foreign(final int n, final Object key, final Object value) {
+        final int mix = h(key) + h(value) * 5 + n;
+        return mix % 11 == 0 ? null : new String[] {"a", "b", "c", "k0", "k1", "k2"}[mix % 6];
     }
 
     static List<String> flat(final int n, final Object value) {
@@ -411,6 +416,43 @@ public class StreamsJudge {
                 final Consumed how = name == null ? consumed : consumed.withName(name);
                 final String topic = op.get("topic").asText();
                 return store(op) == null ? builder.globalTable(topic, how) : builder.globalTable(topic, how, materialized(op, Serdes.String()));
+            }
+            case "cogroup": {
+                final Aggregator add = (k, v, a) -> aggregate(n, v, (String) a);
+                CogroupedKStream groups = ((KGroupedStream) nodes.get(op.get("in").asInt())).cogroup(add);
+                for (final JsonNode other : op.get("others")) {
+                    groups = groups.cogroup((KGroupedStream) nodes.get(other.asInt()), add);
+                }
+                final Initializer init = () -> "";
+                final Materialized how = materialized(op, Serdes.String());
+                final Duration grace = Duration.ofMillis(op.path("grace").asLong());
+                switch (op.get("windows").asText()) {
+                    case "window": {
+                        final TimeWindows windows = TimeWindows.ofSizeAndGrace(ms(op, "size"), grace).advanceBy(ms(op, "advance"));
+                        return name == null ? groups.windowedBy(windows).aggregate(init, how) : groups.windowedBy(windows).aggregate(init, named(op), how);
+                    }
+                    case "sliding": {
+                        final SlidingWindows windows = SlidingWindows.ofTimeDifferenceAndGrace(ms(op, "size"), grace);
+                        return name == null ? groups.windowedBy(windows).aggregate(init, how) : groups.windowedBy(windows).aggregate(init, named(op), how);
+                    }
+                    case "session": {
+                        final SessionWindows windows = SessionWindows.ofInactivityGapAndGrace(ms(op, "size"), grace);
+                        final Merger merge = (k, one, other) -> tail(one + "&" + other, 16);
+                        return name == null ? groups.windowedBy(windows).aggregate(init, merge, how) : groups.windowedBy(windows).aggregate(init, merge, named(op), how);
+                    }
+                    default:
+                        return name == null ? groups.aggregate(init, how) : groups.aggregate(init, named(op), how);
+                }
+            }
+            case "foreignJoin": {
+                final KTable in = table(op, "in");
+                final KTable other = table(op, "other");
+                final java.util.function.BiFunction f = (k, v) -> foreign(n, k, v);
+                final ValueJoiner joiner = (l, r) -> joined(n, l, r);
+                final Materialized how = materialized(op, Serdes.String());
+                final TableJoined named = TableJoined.as(name);
+                final boolean inner = op.get("kind").asText().equals("inner");
+                return inner ? in.join(other, f, joiner, named, how) : in.leftJoin(other, f, joiner, named, how);
             }
             case "streamTableJoin": {
                 final KStream in = stream(op, "in");

@@ -24,6 +24,8 @@
 //! would generate.
 
 mod builder;
+mod cogroup;
+mod foreign_key_join;
 mod graph;
 mod grouped_stream;
 mod grouped_table;
@@ -36,6 +38,7 @@ mod windowed;
 mod windows;
 
 pub use builder::StreamsBuilder;
+pub use cogroup::{CogroupedStream, WindowedCogroup};
 pub use grouped_stream::GroupedStream;
 pub use grouped_table::GroupedTable;
 pub use process::{KeyValueStore, OpenStore, Processor, ProcessorContext};

@@ -8,6 +8,7 @@ mod build;
 mod punctuation;
 
 use crate::error::{Error, Flow};
+use crate::handlers::{FailedRecord, Handlers, OnError};
 use crate::processors::stream_join::JoinTime;
 use crate::record::{Data, Headers, Record};
 use crate::stores::{Store, StoreSpec};
@@ -191,6 +192,16 @@ pub struct Graph {
     emit_interval_ms: Cell<i64>,
     /// What the joins know of time, by the name of the join.
     join_times: RefCell<Vec<(Arc<str>, JoinTime)>>,
+    failures: Option<Failures>,
+}
+
+/// What is done about errors, if they do not simply end the task.
+struct Failures {
+    handlers: Handlers,
+    /// Key and value of the record that came from the topic.
+    raw: RefCell<(Option<Bytes>, Option<Bytes>)>,
+    /// An error is on its way out, and was decided about where it happened.
+    is_failing: Cell<bool>,
 }
 
 impl std::fmt::Debug for Graph {
@@ -217,6 +228,10 @@ impl Graph {
         self.timestamp.set(record.timestamp);
         *self.headers.borrow_mut() = record.headers.clone();
         *self.origin.borrow_mut() = Some(origin);
+        if let Some(failures) = &self.failures {
+            *failures.raw.borrow_mut() = (record.key.clone(), record.value.clone());
+            failures.is_failing.set(false);
+        }
         let done = self.enter(source, record);
         *self.origin.borrow_mut() = None;
         done
@@ -225,7 +240,51 @@ impl Graph {
     fn enter(&self, at: usize, record: RawRecord) -> Flow {
         let mut slot = Some(record);
         let ctx = Context { graph: self, node: at };
-        self.nodes[at].body.borrow_mut().process(&mut slot, &ctx)
+        let done = self.nodes[at].body.borrow_mut().process(&mut slot, &ctx);
+        done.or_else(|error| self.failed(at, error))
+    }
+
+    /// Decides about an error where it happened: a record that is left out is left out from there on, and what its other
+    /// branches do goes on.
+    fn failed(&self, at: usize, error: Error) -> Flow {
+        let Some(failures) = &self.failures else { return Err(error) };
+        if failures.is_failing.get() {
+            return Err(error);
+        }
+        let raw = failures.raw.borrow();
+        let origin = self.origin.borrow();
+        let failed = FailedRecord {
+            error: &error,
+            task: self.task,
+            node: &self.nodes[at].name,
+            origin: origin.as_ref(),
+            key: raw.0.as_ref(),
+            value: raw.1.as_ref(),
+        };
+        let decided = failures.handlers.decide(&failed);
+        if let Some(letter) = failures.handlers.dead_letter(&failed, self.timestamp.get()) {
+            self.output.borrow_mut().push(letter);
+        }
+        if decided == OnError::Continue {
+            self.dropped.set(self.dropped.get() + 1);
+            return Ok(());
+        }
+        failures.is_failing.set(true);
+        Err(error)
+    }
+
+    /// Lets these decide about errors.
+    pub(crate) fn set_handlers(&mut self, handlers: &Handlers) {
+        self.failures = (!handlers.is_empty()).then(|| Failures {
+            handlers: handlers.clone(),
+            raw: RefCell::default(),
+            is_failing: Cell::new(false),
+        });
+    }
+
+    /// What the task knew of time when it was last committed.
+    pub(crate) fn set_stream_time(&self, stream_time: i64) {
+        self.stream_time.set(self.stream_time.get().max(stream_time));
     }
 
     /// What sinks and stores wrote since the last call, in order.
@@ -294,6 +353,18 @@ impl Graph {
         self.stores[id].spec.kind
     }
 
+    /// Takes a record of a store's changelog in.
+    pub(crate) fn restore(
+        &self,
+        store: usize,
+        key: &Bytes,
+        value: Option<Bytes>,
+        timestamp: i64,
+    ) -> Flow {
+        let spec = &self.stores[store].spec;
+        self.with_store(store, |store| store.restore(spec, key, value, timestamp))
+    }
+
     pub(crate) fn store_specs(
         &self,
     ) -> impl Iterator<Item = (usize, &StoreSpec, Option<&Arc<str>>)> {
@@ -350,7 +421,8 @@ impl<'a> Context<'a> {
         let child = child as usize;
         let mut slot = Some(record);
         let ctx = Context { graph: self.graph, node: child };
-        self.graph.nodes[child].body.borrow_mut().process(&mut slot, &ctx)
+        let done = self.graph.nodes[child].body.borrow_mut().process(&mut slot, &ctx);
+        done.or_else(|error| self.graph.failed(child, error))
     }
 
     /// Name of the node.
@@ -475,9 +547,5 @@ impl<'a> Context<'a> {
                 headers,
             });
         }
-    }
-
-    pub(crate) fn is_logged(&self, id: usize) -> bool {
-        self.graph.stores[id].changelog.is_some()
     }
 }

@@ -56,5 +56,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Which of them it is, in one word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Topology(_) => "TopologyError",
+            Self::Deserialize { .. } => "DeserializationError",
+            Self::Serialize { .. } => "SerializationError",
+            Self::Store { .. } => "StoreError",
+            Self::Timestamp { .. } => "TimestampError",
+            Self::Operator { .. } => "OperatorError",
+        }
+    }
+}
+
 /// What processing a record comes to.
 pub type Flow = Result<(), Error>;

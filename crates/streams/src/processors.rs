@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod ends;
+pub(crate) mod foreign_key_join;
 pub(crate) mod getter;
 pub(crate) mod session_aggregate;
 pub(crate) mod sliding_aggregate;

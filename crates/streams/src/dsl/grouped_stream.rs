@@ -218,6 +218,19 @@ impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
 
     /// Where an aggregate hangs: below the stream, or below the repartition topic that its key needs.
     pub(super) fn parent(&self, store: &str) -> (NodeId, BTreeSet<String>) {
+        let there = *self.repartition_node.borrow();
+        self.parent_or(store, there)
+    }
+
+    /// As [`Self::parent`], with a repartition topic of its own even where another aggregate has one.
+    pub(super) fn own_parent(&self, store: &str) -> NodeId {
+        let there = *self.repartition_node.borrow();
+        let (parent, _) = self.parent_or(store, None);
+        *self.repartition_node.borrow_mut() = there;
+        parent
+    }
+
+    fn parent_or(&self, store: &str, there: Option<NodeId>) -> (NodeId, BTreeSet<String>) {
         let stream = &self.stream;
         if !stream.needs_repartition {
             return (stream.node, stream.sources.clone());
@@ -225,7 +238,6 @@ impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
         let prefix = self.topic_name.as_deref().unwrap_or(store);
         let names = RepartitionNames::new(&stream.builder, prefix);
         let sources = BTreeSet::from([names.source.clone()]);
-        let there = *self.repartition_node.borrow();
         let node = match there {
             // Several aggregates of a group with a name share its topic.
             Some(node) if self.topic_name.is_some() => {

@@ -536,14 +536,6 @@ impl<K: Data, V: Data> KStream<K, V> {
         );
         selected.group_by_key_with(grouped)
     }
-
-    /// The serde of the keys.
-    pub(super) fn key_serde(&self) -> SerdeOf<K>
-    where
-        K: HasSerde,
-    {
-        self.keys.clone().unwrap_or_else(K::serde)
-    }
 }
 
 fn select_key_node<K: Data, V: Data, K2: Data, F>(select: F) -> NodeFactory

@@ -43,12 +43,12 @@ pub struct SessionWindowedStream<K, V> {
 }
 
 /// Names and serdes of a windowed store.
-struct Prepared<K, A> {
-    name: String,
-    store: StoreRef<K, A>,
-    queryable: Option<String>,
-    logging: bool,
-    retention_ms: Option<i64>,
+pub(super) struct Prepared<K, A> {
+    pub(super) name: String,
+    pub(super) store: StoreRef<K, A>,
+    pub(super) queryable: Option<String>,
+    pub(super) logging: bool,
+    pub(super) retention_ms: Option<i64>,
 }
 
 impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
@@ -69,7 +69,7 @@ impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
 }
 
 impl<K: HasSerde, A: Data> Prepared<K, A> {
-    fn window_parts(
+    pub(super) fn window_parts(
         &self,
         size_ms: i64,
         least_retention_ms: i64,
@@ -95,6 +95,30 @@ impl<K: HasSerde, A: Data> Prepared<K, A> {
             getter: window_getter(self.store.clone()),
             sends_old: Rc::new(Cell::new(false)),
             grace_ms: Some(grace_ms),
+        }
+    }
+}
+
+impl<K: HasSerde, A: Data> Prepared<K, A> {
+    pub(super) fn session_parts(&self, windows: SessionWindows) -> AggregateParts<Windowed<K>, A> {
+        let least_retention_ms = windows.gap_ms + windows.grace_ms;
+        AggregateParts {
+            name: self.name.clone(),
+            store: StoreSpec {
+                name: self.store.name.as_ref().to_owned(),
+                kind: StoreKind::Session {
+                    retention_ms: self
+                        .retention_ms
+                        .map_or(least_retention_ms, |given| given.max(least_retention_ms)),
+                },
+                logging: self.logging,
+            },
+            queryable: self.queryable.clone(),
+            keys: session_windowed(self.store.keys.clone()),
+            values: self.store.values.clone(),
+            getter: session_getter(self.store.clone()),
+            sends_old: Rc::new(Cell::new(false)),
+            grace_ms: Some(windows.grace_ms + windows.gap_ms),
         }
     }
 }
@@ -327,26 +351,8 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedStream<K, V> {
     ) -> KTable<Windowed<K>, A> {
         let prepared = self.group.prepare(prefix, materialized, values);
         let (windows, emit) = (self.windows, self.emit);
-        let least_retention_ms = windows.gap_ms + windows.grace_ms;
+        let parts = prepared.session_parts(windows);
         let store = prepared.store;
-        let parts = AggregateParts {
-            name: prepared.name,
-            store: StoreSpec {
-                name: store.name.as_ref().to_owned(),
-                kind: StoreKind::Session {
-                    retention_ms: prepared
-                        .retention_ms
-                        .map_or(least_retention_ms, |given| given.max(least_retention_ms)),
-                },
-                logging: prepared.logging,
-            },
-            queryable: prepared.queryable,
-            keys: session_windowed(store.keys.clone()),
-            values: store.values.clone(),
-            getter: session_getter(store.clone()),
-            sends_old: Rc::new(Cell::new(false)),
-            grace_ms: Some(windows.grace_ms + windows.gap_ms),
-        };
         self.group.build(parts, move |sends_old| -> NodeFactory {
             Arc::new(move || {
                 node(SessionAggregate {

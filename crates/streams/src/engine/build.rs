@@ -114,6 +114,7 @@ impl Topology {
             wants_commit: Cell::new(false),
             emit_interval_ms: Cell::new(EMIT_INTERVAL_MS),
             join_times: RefCell::default(),
+            failures: None,
         })
     }
 }

@@ -113,7 +113,7 @@ impl Graph {
             self.timestamp.set(now);
             let ctx = Context { graph: self, node: at };
             let done: Flow = self.nodes[at].body.borrow_mut().punctuate(id, now, &ctx);
-            done?;
+            done.or_else(|error| self.failed(at, error))?;
         }
     }
 }

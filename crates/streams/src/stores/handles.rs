@@ -150,17 +150,41 @@ impl<K, V> Handle<K, V, TimestampedKeyValue> {
         value: Option<&V>,
         timestamp: i64,
     ) -> Result<(), Error> {
+        self.put_with(ctx, key, value, timestamp, Headers::default())
+    }
+
+    /// As [`Self::put`], with headers in the changelog.
+    pub(crate) fn put_with(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        value: Option<&V>,
+        timestamp: i64,
+        headers: Headers,
+    ) -> Result<(), Error> {
         let key = self.key(key)?;
         let Some(value) = value else {
             self.with_key_value(ctx, |store| store.put(&key, None))?;
-            ctx.log_change(self.id, key, None, ctx.timestamp());
+            ctx.log_change_with(self.id, key, None, ctx.timestamp(), headers);
             return Ok(());
         };
         let with_time = join_time(timestamp, &self.value(value)?);
         let plain = with_time.slice(8..);
         self.with_key_value(ctx, |store| store.put(&key, Some(with_time)))?;
-        ctx.log_change(self.id, key, Some(plain), timestamp);
+        ctx.log_change_with(self.id, key, Some(plain), timestamp, headers);
         Ok(())
+    }
+}
+
+impl<V> Handle<Bytes, V, TimestampedKeyValue> {
+    /// Entries whose key begins with `prefix`, in order.
+    pub(crate) fn with_prefix(
+        &self,
+        ctx: &Context<'_>,
+        prefix: &[u8],
+    ) -> Result<Vec<(Bytes, Timestamped<V>)>, Error> {
+        let found = self.with_key_value(ctx, |store| store.with_prefix(prefix))?;
+        found.into_iter().map(|(key, value)| Ok((key, self.read_timestamped(&value)?))).collect()
     }
 }
 

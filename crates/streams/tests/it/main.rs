@@ -3,3 +3,4 @@
 #![allow(clippy::print_stderr, reason = "the judge says which cases differ, and where")]
 
 mod judge;
+mod runtime;

@@ -56,6 +56,16 @@ pub(crate) fn map_value<K: Text, V: Text>(
     Some(tail(format!("{}m{}", value.text(), hash(key) % 10), 12))
 }
 
+pub(crate) fn foreign<K: Text, V: Text>(
+    n: i64,
+    key: Option<&K>,
+    value: Option<&V>,
+) -> Option<String> {
+    let mix = hash(key) + hash(value) * 5 + n;
+    let key = ["a", "b", "c", "k0", "k1", "k2"][usize::try_from(mix % 6).unwrap()];
+    (mix % 11 != 0).then(|| key.to_owned())
+}
+
 pub(crate) fn select_key<K: Text, V: Text>(
     n: i64,
     key: Option<&K>,

@@ -251,7 +251,26 @@ impl Drawing {
         }
     }
 
+    /// Several groups in one aggregate.
+    fn cogroup(&mut self, group: usize) {
+        let groups: Vec<usize> =
+            (0..group).filter(|at| self.kinds[*at] == Kind::Group && self.dice.one_in(2)).collect();
+        let windows = self.dice.pick(&["", "", "window", "sliding", "session"]);
+        let size = self.dice.pick(&[5, 10, 30, 100]);
+        let advance = self.dice.pick(&[size, size, 5, 3]);
+        let grace = self.dice.pick(&[0, 5, 20, 100, 5000]);
+        let (name, n, store) = (self.name(), self.n(), self.store());
+        let op = json!({
+            "op": "cogroup", "in": group, "others": groups, "n": n, "name": name, "store": store,
+            "windows": windows, "size": size, "advance": advance.min(size), "grace": grace,
+        });
+        self.add(Kind::Table { windowed: !windows.is_empty(), numbers: false }, op);
+    }
+
     fn aggregate(&mut self, group: usize) {
+        if self.dice.one_in(6) {
+            return self.cogroup(group);
+        }
         let windows = self.dice.pick(&["", "", "window", "window", "sliding", "session"]);
         let group = if windows.is_empty() {
             group
@@ -279,7 +298,7 @@ impl Drawing {
         let (name, n) = (self.name(), self.n());
         let materialized = self.dice.one_in(2);
         let store = if materialized { self.store() } else { None };
-        match self.dice.below(7) {
+        match self.dice.below(9) {
             0 | 1 => {
                 let kind = Kind::Stream { windowed, numbers };
                 self.add(kind, json!({"op": "toStream", "in": at, "name": name}));
@@ -313,6 +332,15 @@ impl Drawing {
                     "op": op, "in": group, "n": n, "store": store, "materialized": store.is_some(),
                 });
                 self.add(kind, op);
+            }
+            5 | 6 => {
+                let other = self.any(|kind| matches!(kind, Kind::Table { windowed: false, .. }));
+                let Some(other) = other.filter(|_| !windowed) else { return };
+                let kind = self.dice.pick(&["inner", "left"]);
+                let op = json!({
+                    "op": "foreignJoin", "in": at, "other": other, "kind": kind, "n": n, "name": name, "store": store,
+                });
+                self.add(TEXT_TABLE, op);
             }
             _ => {
                 let other = self.any(|kind| matches!(kind, Kind::Table { windowed: false, .. }));

@@ -1,7 +1,7 @@
 //! Runs a described topology through our test driver.
 
 use super::functions::{
-    Text, aggregate, flat, joined, map_value, merged, pred, reduced, select_key, subtract,
+    Text, aggregate, flat, foreign, joined, map_value, merged, pred, reduced, select_key, subtract,
 };
 use afluente_streams::driver::TestDriver;
 use afluente_streams::dsl::{
@@ -261,6 +261,7 @@ fn node(builder: &StreamsBuilder, nodes: &[Node], op: &Op<'_>) -> Node {
         Node::TableSL(table) => text_table_op(kind, nodes, table, op),
         Node::TableWS(table) => table_op(kind, table, op),
         Node::TableWL(table) => table_op(kind, table, op),
+        Node::Group(group) if kind == "cogroup" => cogroup_op(nodes, group, op),
         Node::Group(group) => group_op(kind, group, op),
         Node::Windows(group) => windows_op(kind, group, op),
         Node::Sliding(group) => sliding_op(kind, group, op),
@@ -380,6 +381,13 @@ where
     V: Text,
     S: Wrap<V>,
 {
+    if kind == "foreignJoin" {
+        return match &nodes[op.at("other")] {
+            Node::TableSS(other) => Node::TableSS(foreign_join(table, other, op)),
+            Node::TableSL(other) => Node::TableSS(foreign_join(table, other, op)),
+            _ => unreachable!("a join with another kind of table"),
+        };
+    }
     if kind != "tableJoin" {
         return table_op(kind, table, op);
     }
@@ -417,6 +425,21 @@ fn table_join<V: Text, V2: Text>(
     }
 }
 
+fn foreign_join<V: Text, V2: Text>(
+    table: &KTable<S, V>,
+    other: &KTable<S, V2>,
+    op: &Op<'_>,
+) -> KTable<S, S> {
+    let n = op.n();
+    let table = op.table(table);
+    let key = move |key: &S, value: &V| foreign(n, Some(key), Some(value));
+    if op.0["kind"] == "inner" {
+        table.join_foreign(other, key, move |l, r| joined(n, Some(l), Some(r)), op.materialized())
+    } else {
+        table.left_join_foreign(other, key, move |l, r| joined(n, Some(l), r), op.materialized())
+    }
+}
+
 fn table_op<K, V>(kind: &str, table: &KTable<K, V>, op: &Op<'_>) -> Node
 where
     K: Text + Wrap<V> + Wrap<S>,
@@ -440,6 +463,39 @@ where
             op.grouped(),
         )),
         other => unreachable!("{other} of a table"),
+    }
+}
+
+fn cogroup_op(nodes: &[Node], group: &GroupedStream<S, S>, op: &Op<'_>) -> Node {
+    let n = op.n();
+    let add = move |_: &S, value: Option<S>, before: S| aggregate(n, value.as_ref(), &before);
+    let mut groups = group.cogroup(add);
+    for other in op.0["others"].as_array().unwrap() {
+        let Node::Group(other) = &nodes[usize::try_from(other.as_u64().unwrap()).unwrap()] else {
+            unreachable!()
+        };
+        groups = groups.cogroup(other, add);
+    }
+    let groups = op.name().map_or_else(|| groups.clone(), |name| groups.named(name));
+    let grace = op.ms("grace");
+    match op.0["windows"].as_str().unwrap() {
+        "window" => {
+            let windows = TimeWindows::of_size(op.ms("size")).with_grace(grace);
+            let windows = windows.advance_by(op.ms("advance"));
+            Node::TableWS(groups.windowed_by(windows).aggregate(String::new, op.materialized()))
+        }
+        "sliding" => {
+            let windows = SlidingWindows::of_difference(op.ms("size")).with_grace(grace);
+            let groups = groups.windowed_by_sliding(windows);
+            Node::TableWS(groups.aggregate(String::new, op.materialized()))
+        }
+        "session" => {
+            let windows = SessionWindows::of_gap(op.ms("size")).with_grace(grace);
+            let merge = |_: &S, one: S, other: S| merged(&one, &other);
+            let groups = groups.windowed_by_session(windows);
+            Node::TableWS(groups.aggregate(String::new, merge, op.materialized()))
+        }
+        _ => Node::TableSS(groups.aggregate(String::new, op.materialized())),
     }
 }
 

@@ -1,0 +1,160 @@
+//! What applications compute, alone and together, over restarts.
+
+use super::cluster::{CLOSE, Cluster, Row, apache, number, ours, run};
+use afluente_streams::Topology;
+use afluente_streams::dsl::{Consumed, Materialized, Produced, StreamsBuilder};
+use afluente_streams::runtime::State;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Words of lines, counted through a repartition topic.
+fn word_count() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>(&["lines"], Consumed::new())
+        .flat_map_values(|_, line| {
+            let line = line.unwrap_or_default();
+            line.split_whitespace().map(|word| Some(word.to_owned())).collect::<Vec<_>>()
+        })
+        .group_by(|_, word| word.cloned())
+        .count_with(Materialized::named("words"))
+        .to_stream()
+        .to("word-counts", Produced::new());
+    builder.build().unwrap()
+}
+
+fn latest(rows: &[Row]) -> BTreeMap<&str, i64> {
+    rows.iter().map(|row| (row.key.as_str(), number(row.value.as_deref()))).collect()
+}
+
+const LINES: [(&str, Option<&str>, i64); 3] =
+    [("a", Some("to be or not to be"), 10), ("b", Some("be that as it may"), 20), ("c", None, 30)];
+
+async fn counts_go_on_after_a_restart(cluster: &Cluster, guarantee: &str) {
+    cluster.create(&[("lines", 2), ("word-counts", 3)]).await;
+    cluster.put("lines", LINES).await;
+    let settings = [("processing.guarantee", guarantee)];
+    let first = cluster.run("words", word_count(), &settings).await;
+    let rows = cluster
+        .read_until("word-counts", |rows| {
+            let now = latest(rows);
+            let is_there = |word| now.contains_key(word);
+            now.get("be") == Some(&3)
+                && now.get("to") == Some(&2)
+                && is_there("may")
+                && is_there("or")
+        })
+        .await;
+    assert_eq!(latest(&rows)["or"], 1);
+    first.close(CLOSE).await.unwrap();
+    cluster.put("lines", LINES).await;
+    let second = cluster.run("words", word_count(), &settings).await;
+    assert!(second.metrics().restored() >= 8, "the words come back from the changelog");
+    let rows = cluster
+        .read_until("word-counts", |rows| {
+            let now = latest(rows);
+            rows.len() >= 22 && now.get("be") == Some(&6) && now.get("to") == Some(&4)
+        })
+        .await;
+    assert_eq!(rows.len(), 22, "each word of each line once: {rows:?}");
+    second.close(CLOSE).await.unwrap();
+}
+
+#[test]
+fn word_counts_go_on_after_a_restart() {
+    run(async {
+        for guarantee in ["at_least_once", "exactly_once_v2"] {
+            let Some(cluster) = ours("word count") else { return };
+            counts_go_on_after_a_restart(&cluster, guarantee).await;
+        }
+    });
+}
+
+#[test]
+fn word_counts_go_on_after_a_restart_on_apache() {
+    run(async {
+        let Some(cluster) = apache("word count on Apache Kafka") else { return };
+        counts_go_on_after_a_restart(&cluster, "exactly_once_v2").await;
+    });
+}
+
+/// Customers as a table, prices as a global table, orders as a stream.
+fn joins() -> Topology {
+    let builder = StreamsBuilder::new();
+    let customers =
+        builder.table::<String, String>("customers", Consumed::new(), Materialized::new());
+    let prices =
+        builder.global_table::<String, String>("prices", Consumed::new(), Materialized::new());
+    builder
+        .stream::<String, String>(&["orders"], Consumed::new())
+        .join_table(&customers, |_, order, customer| Some(format!("{customer} wants {order}")))
+        .join_global(
+            &prices,
+            |_, text| text.and_then(|text| text.rsplit(' ').next()).map(str::to_owned),
+            |_, text, price| Some(format!("{text} for {price}")),
+        )
+        .to("mails", Produced::new());
+    builder.build().unwrap()
+}
+
+async fn joins_see_tables(cluster: &Cluster) {
+    cluster.create(&[("customers", 2), ("prices", 3), ("orders", 2), ("mails", 1)]).await;
+    cluster.put("prices", [("tea", Some("2"), 1), ("milk", Some("1"), 1)]).await;
+    cluster.put("customers", [("1", Some("Ana"), 1), ("2", Some("Rui"), 1)]).await;
+    cluster
+        .put("orders", [("1", Some("tea"), 5), ("2", Some("milk"), 6), ("3", Some("tea"), 7)])
+        .await;
+    let running = cluster.run("joining", joins(), &[]).await;
+    let text = |rows: &[Row]| -> Vec<String> {
+        let texts = rows.iter().map(|row| String::from_utf8(row.value.clone().unwrap()).unwrap());
+        let mut texts: Vec<String> = texts.collect();
+        texts.sort();
+        texts
+    };
+    let rows = cluster.read_until("mails", |rows| rows.len() >= 2).await;
+    assert_eq!(text(&rows), ["Ana wants tea for 2", "Rui wants milk for 1"]);
+    // A customer who left gets no mail any more.
+    cluster.put("customers", [("1", None, 8), ("2", Some("Rui Costa"), 8)]).await;
+    cluster.put("orders", [("1", Some("tea"), 9), ("2", Some("tea"), 9)]).await;
+    let rows = cluster.read_until("mails", |rows| rows.len() >= 3).await;
+    assert_eq!(text(&rows[2..]), ["Rui Costa wants tea for 2"]);
+    running.close(CLOSE).await.unwrap();
+}
+
+#[test]
+fn joins_see_tables_and_global_tables() {
+    run(async {
+        let Some(cluster) = ours("joins") else { return };
+        joins_see_tables(&cluster).await;
+    });
+}
+
+#[test]
+fn joins_see_tables_and_global_tables_on_apache() {
+    run(async {
+        let Some(cluster) = apache("joins on Apache Kafka") else { return };
+        joins_see_tables(&cluster).await;
+    });
+}
+
+#[test]
+fn a_paused_instance_processes_nothing_until_it_goes_on() {
+    run(async {
+        let Some(cluster) = ours("pausing") else { return };
+        cluster.create(&[("lines", 1), ("word-counts", 1)]).await;
+        let running = cluster.run("paused", word_count(), &[]).await;
+        running.pause();
+        cluster.put("lines", LINES).await;
+        // It stays in its group all the while, and polls.
+        let waited = running.wait_for(State::Error);
+        let clock = afluente_env::Env::real().clock;
+        tokio::select! {
+            state = waited => panic!("{state:?}"),
+            () = clock.sleep(Duration::from_millis(500)) => {}
+        }
+        assert_eq!(running.metrics().processed(), 0);
+        running.resume();
+        cluster.read_until("word-counts", |rows| latest(rows).get("be") == Some(&3)).await;
+        running.close(CLOSE).await.unwrap();
+    });
+}

@@ -6,8 +6,10 @@
 
 pub mod flights;
 pub mod invoices;
+pub mod mails;
 pub mod orders;
 pub mod services;
+pub mod windows;
 
 pub mod run;
 

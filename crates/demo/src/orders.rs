@@ -7,16 +7,19 @@ use crate::invoices::{self, Address};
 use crate::pace::Pace;
 use crate::record::{Outgoing, Topic, money};
 use afluente_env::rng::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Keyed by `customerId`.
-pub const CUSTOMERS: Topic = Topic::compacted("customers", 3);
+pub const CUSTOMERS: Topic = Topic::compacted("CUSTOMER", 3);
 /// Keyed by `customerId`, as customers are: a join needs no other partition.
-pub const ADDRESSES: Topic = Topic::compacted("addresses", 3);
+pub const ADDRESSES: Topic = Topic::compacted("CUSTOMER-ADDRESS", 3);
 /// Keyed by `itemId`.
-pub const ITEMS: Topic = Topic::compacted("items", 3);
+pub const ITEMS: Topic = Topic::compacted("ITEM", 3);
 /// Keyed by `orderId`.
-pub const ORDERS: Topic = Topic::of("orders", 3);
+pub const ORDERS: Topic = Topic::of("ORDER", 3);
+
+/// All of the shop.
+pub const TOPICS: [Topic; 4] = [CUSTOMERS, ADDRESSES, ITEMS, ORDERS];
 
 /// Customers at a time; an order comes from one of them.
 const CUSTOMERS_MAX: usize = 500;
@@ -49,12 +52,58 @@ pub struct Shop {
     order_number: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// Who buys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Customer {
-    customer_id: String,
-    name: String,
-    email: String,
+pub struct Customer {
+    /// `C` and a number.
+    pub customer_id: String,
+    /// First and last name.
+    pub name: String,
+    /// Where mails go.
+    pub email: String,
+}
+
+/// Where a customer lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerAddress {
+    /// Whose address it is.
+    pub customer_id: String,
+    /// Street and number.
+    pub street: String,
+    /// City.
+    pub city: String,
+    /// Two letters.
+    pub country: String,
+}
+
+/// What is sold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// Four digits.
+    pub item_id: String,
+    /// What it is called.
+    pub name: String,
+    /// For one.
+    pub price: f64,
+}
+
+/// Some of one item for one customer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// `O` and a number.
+    pub order_id: String,
+    /// Who ordered.
+    pub customer_id: String,
+    /// What.
+    pub item_id: String,
+    /// How many.
+    pub quantity: u64,
+    /// Unix milliseconds.
+    pub ordered_at: i64,
 }
 
 impl Shop {
@@ -115,20 +164,11 @@ impl Shop {
     }
 
     fn order(&mut self, customer: usize, now_ms: i64, rng: &Rng) -> Outgoing {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Order<'a> {
-            order_id: String,
-            customer_id: &'a str,
-            item_id: &'a str,
-            quantity: u64,
-            ordered_at: i64,
-        }
         self.order_number += 1;
         let order = Order {
             order_id: format!("O{}", self.order_number),
-            customer_id: &self.customers[customer].customer_id,
-            item_id: invoices::item(rng).0,
+            customer_id: self.customers[customer].customer_id.clone(),
+            item_id: invoices::item(rng).0.to_owned(),
             quantity: rng.range(1..5),
             ordered_at: now_ms,
         };
@@ -147,28 +187,14 @@ impl Shop {
 }
 
 fn address_record(customer_id: &str, rng: &Rng) -> Outgoing {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct CustomerAddress<'a> {
-        customer_id: &'a str,
-        street: String,
-        city: String,
-        country: String,
-    }
     let Address { street, city, country } = invoices::address(rng);
-    let value = CustomerAddress { customer_id, street, city, country };
+    let value = CustomerAddress { customer_id: customer_id.to_owned(), street, city, country };
     Outgoing::new(ADDRESSES.name, customer_id, &value)
 }
 
 fn item_record((code, name, _): (&str, &str, u64), cents: u64) -> Outgoing {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Item<'a> {
-        item_id: &'a str,
-        name: &'a str,
-        price: f64,
-    }
-    Outgoing::new(ITEMS.name, code, &Item { item_id: code, name, price: money(cents) })
+    let item = Item { item_id: code.to_owned(), name: name.to_owned(), price: money(cents) };
+    Outgoing::new(ITEMS.name, code, &item)
 }
 
 #[cfg(test)]
@@ -190,20 +216,20 @@ mod tests {
                 .as_ref()
                 .map(|value| serde_json::from_slice::<serde_json::Value>(value).unwrap());
             match (record.topic, value) {
-                ("customers", Some(_)) => assert!(customers.insert(record.key.clone())),
-                ("customers", None) => {
+                ("CUSTOMER", Some(_)) => assert!(customers.insert(record.key.clone())),
+                ("CUSTOMER", None) => {
                     closed += 1;
                     assert!(customers.remove(&record.key), "{}", record.key);
                 }
-                ("items", Some(_)) => {
+                ("ITEM", Some(_)) => {
                     items.insert(record.key.clone());
                 }
-                ("orders", Some(order)) => {
+                ("ORDER", Some(order)) => {
                     orders += 1;
                     assert!(customers.contains(order["customerId"].as_str().unwrap()));
                     assert!(items.contains(order["itemId"].as_str().unwrap()));
                 }
-                ("addresses", value) => {
+                ("CUSTOMER-ADDRESS", value) => {
                     assert!(value.is_none() || customers.contains(&record.key));
                 }
                 other => panic!("{other:?}"),

@@ -4,6 +4,7 @@ mod readers;
 
 use crate::flights::{self, Replay};
 use crate::invoices::{self, Stores, Trade};
+use crate::mails;
 use crate::orders::{self, Shop};
 use crate::record::{Outgoing, Topic};
 use crate::services;
@@ -73,7 +74,8 @@ impl DemoConfig {
             topics.extend([services::SMS, services::SHIPMENTS, services::LEDGER]);
         }
         if self.orders_per_second.is_some() {
-            topics.extend([orders::CUSTOMERS, orders::ADDRESSES, orders::ITEMS, orders::ORDERS]);
+            topics.extend(orders::TOPICS);
+            topics.push(mails::ORDER_MAILS);
         }
         if self.flights_speed.is_some() {
             topics.push(flights::FLIGHTS);
@@ -94,15 +96,40 @@ pub async fn run(env: Env, config: DemoConfig) -> Result<(), Error> {
     ];
     let producer_config = ProducerConfig::from_properties(properties)?;
     let producer = Arc::new(Producer::new(env.clone(), producer_config)?);
-    while let Err(error) = create_topics(producer.client(), &config.topics()).await {
-        tracing::warn!(%error, "the demo waits for the cluster");
-        env.clock.sleep(PAUSE).await;
-    }
+    wait_for_topics(&env, producer.client(), &config.topics()).await;
     let _readers = match config.invoices_per_second {
         Some(_) => Some(Readers::start(&env, &config.bootstrap, &producer)?),
         None => None,
     };
+    if config.orders_per_second.is_some() {
+        let (env, bootstrap) = (env.clone(), config.bootstrap.clone());
+        // Whoever drops this drops the application with it.
+        let mailing = async {
+            let running = mails::start(&env, &bootstrap).await?;
+            running.wait_for(afluente_streams::runtime::State::Error).await;
+            running.close(PAUSE).await
+        };
+        let generating = generate(&env, &config, &producer);
+        tokio::pin!(mailing, generating);
+        tokio::select! {
+            done = &mut generating => return done,
+            ended = &mut mailing => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the demo goes on without mails for orders");
+                }
+            }
+        }
+        return generating.await;
+    }
     generate(&env, &config, &producer).await
+}
+
+/// Makes topics, once the cluster answers.
+pub(crate) async fn wait_for_topics(env: &Env, client: &Client, topics: &[Topic]) {
+    while let Err(error) = create_topics(client, topics).await {
+        tracing::warn!(%error, "the demo waits for the cluster");
+        env.clock.sleep(PAUSE).await;
+    }
 }
 
 async fn generate(env: &Env, config: &DemoConfig, producer: &Producer) -> Result<(), Error> {
@@ -125,7 +152,7 @@ async fn generate(env: &Env, config: &DemoConfig, producer: &Producer) -> Result
 }
 
 /// Hands records to the producer, which sends and repeats them by itself.
-async fn send(producer: &Producer, records: &[Outgoing]) {
+pub(crate) async fn send(producer: &Producer, records: &[Outgoing]) {
     for outgoing in records {
         let record = Record {
             value: outgoing.value.as_deref(),
@@ -143,7 +170,7 @@ async fn send(producer: &Producer, records: &[Outgoing]) {
 }
 
 /// Makes the topics that are not there yet.
-async fn create_topics(client: &Client, topics: &[Topic]) -> Result<(), Error> {
+pub(crate) async fn create_topics(client: &Client, topics: &[Topic]) -> Result<(), Error> {
     let topic = |topic: &Topic| CreatableTopic {
         name: topic.name.to_owned(),
         num_partitions: topic.partitions,

@@ -274,9 +274,9 @@ function Health(props: { problems: Problem[] }) {
             {t("health.goodText")}
           </div>
         ) : (
-          <ul style={{ margin: 0, paddingLeft: 18, fontSize: "0.875rem" }}>
-            {problems.map((problem) => (
-              <li key={`${problem.code}-${problem.subject}`}>
+          <ul>
+            {problems.map((problem, index) => (
+              <li key={`${problem.code}-${problem.subject}-${index}`}>
                 <Sentence {...problem} />
               </li>
             ))}
@@ -294,7 +294,10 @@ function Sentence(problem: Problem) {
     subject: problem.subject ?? "",
     time: duration(problem.value),
   };
-  const text = t(`problem.${problem.code}`, values);
+  const text =
+    problem.code === "DISK_FULL_SOON" && problem.value === null
+      ? t("problem.diskAlmostFull")
+      : t(`problem.${problem.code}`, values);
   if (problem.code === "GROUP_FALLING_BEHIND" && problem.subject) {
     return (
       <Link to="/groups/$group" params={{ group: problem.subject }}>

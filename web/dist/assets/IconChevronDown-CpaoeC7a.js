@@ -1,1 +1,0 @@
-import{n as e}from"./IconSearch-CuHUORUt.js";function t(e,t){return typeof e==`boolean`?e:t.autoContrast}var n=e(`outline`,`chevron-down`,`ChevronDown`,[[`path`,{d:`M6 9l6 6l6 -6`,key:`svg-0`}]]);export{t as n,n as t};

@@ -1,0 +1,1 @@
+export{t as Groups,n as StatePill}from"./groups-CKYjPo6M.js";

@@ -1,1 +1,0 @@
-export{t as Groups,n as StatePill}from"./groups-Bp2savEQ.js";

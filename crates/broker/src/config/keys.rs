@@ -40,6 +40,14 @@ pub const SUBJECTS: &[Subject] = &[
     Subject { title: "Tiered storage", keys: remote::KEYS },
 ];
 
+/// Limits of the traffic between replicas, in bytes a second: only ever set while running, and
+/// without effect where there is one replica.
+pub const REPLICATION_QUOTAS: [&str; 3] = [
+    "follower.replication.throttled.rate",
+    "leader.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
+
 /// Every key once, by subject.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     SUBJECTS.iter().flat_map(|subject| subject.keys)
@@ -52,6 +60,14 @@ pub fn find(name: &str) -> Option<&'static Key> {
         let at = subject.keys.binary_search_by(|key| key.name.cmp(name)).ok()?;
         Some(&subject.keys[at])
     })
+}
+
+/// The key of this name, or the one that a name like `listener.name.internal.ssl.keystore.type` sets
+/// for one listener.
+#[must_use]
+pub fn of_listener_or_broker(name: &str) -> Option<&'static Key> {
+    let of_listener = || find(name.strip_prefix("listener.name.")?.split_once('.')?.1);
+    find(name).or_else(of_listener)
 }
 
 /// The known key that `name` most likely stands for, if one is near enough to be a slip.

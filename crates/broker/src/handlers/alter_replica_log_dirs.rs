@@ -12,6 +12,9 @@ use afluente_protocol::messages::alter_replica_log_dirs_response::{
 use std::path::Path;
 use std::sync::Arc;
 
+/// What file systems take.
+const FOLDER_NAME_LENGTH_MAX: usize = 255;
+
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     _context: &RequestContext<'_>,
@@ -25,10 +28,16 @@ pub(crate) async fn handle(
             let found = broker.topics.by_name(&topic.name);
             let partitions = topic.partitions.iter().map(|index| {
                 let is_here = found.as_ref().is_some_and(|t| t.partition(*index).is_some());
-                let code = match (is_own, is_here) {
-                    (false, _) => ErrorCode::LogDirNotFound,
-                    (true, false) => ErrorCode::ReplicaNotAvailable,
-                    (true, true) => ErrorCode::None,
+                // The folder of the replica that is to be: `topic-0.<32 digits>-future`.
+                let name_length = format!("{}-{index}", topic.name).len() + 1 + 32 + 7;
+                let code = if name_length > FOLDER_NAME_LENGTH_MAX {
+                    ErrorCode::InvalidTopicException
+                } else if !is_own {
+                    ErrorCode::LogDirNotFound
+                } else if !is_here {
+                    ErrorCode::UnknownTopicOrPartition
+                } else {
+                    ErrorCode::None
                 };
                 AlterReplicaLogDirPartitionResult {
                     partition_index: *index,

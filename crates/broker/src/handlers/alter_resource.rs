@@ -26,6 +26,9 @@ pub(super) async fn alter(
     let name = &resource.name;
     let invalid = |message: String| Err((ErrorCode::InvalidRequest, message));
     match resource.kind {
+        ConfigResource::TOPIC if name.is_empty() => {
+            return invalid("Default topic resources are not allowed.".to_owned());
+        }
         ConfigResource::TOPIC => {
             afluente_cluster::topic_name::validate(name)
                 .map_err(|why| (ErrorCode::InvalidTopicException, why))?;

@@ -6,6 +6,7 @@
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
 use crate::handlers::topic_configs;
+use crate::metadata;
 use afluente_cluster::controller::{NewTopic, Refusal};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
@@ -29,6 +30,12 @@ pub(crate) async fn handle(
         .filter(|topic| told.insert(topic.name.as_str()))
         .map(|topic| refused(topic, (ErrorCode::InvalidRequest, "Duplicate topic name.".into())))
         .collect();
+    let (metadata, wanted): (Vec<CreatableTopic>, Vec<CreatableTopic>) =
+        wanted.into_iter().partition(|topic| topic.name == metadata::TOPIC);
+    topics.extend(metadata.iter().map(|topic| {
+        let message = format!("Creation of internal topic {} is prohibited.", metadata::TOPIC);
+        refused(topic, (ErrorCode::InvalidRequest, message))
+    }));
     let created = broker.metadata.create_topics(broker, &wanted, request.validate_only).await;
     topics.extend(wanted.iter().zip(created).map(|(topic, result)| match result {
         Ok(new) => accepted(broker, topic, &new),

@@ -147,21 +147,34 @@ fn dynamic(broker: &Broker, name: &str) -> BTreeMap<String, String> {
 /// The default of all brokers: only what was set, as in Kafka.
 fn all_brokers(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
     let set = dynamic(broker, "");
-    set.into_iter()
-        .map(|(name, value)| DescribeConfigsResourceResult {
-            config_type: keys::find(&name).map_or(kind::STRING, kind_of),
-            synonyms: vec![synonym((name.clone(), value.clone(), source::ALL_BROKERS))],
-            name,
-            value: Some(value),
-            config_source: source::ALL_BROKERS,
-            ..Default::default()
-        })
-        .collect()
+    set.into_iter().map(|(name, value)| set_one(name, value, source::ALL_BROKERS)).collect()
+}
+
+/// A key that was set while running, as it is where nothing else is known of it.
+fn set_one(name: String, value: String, source: i8) -> DescribeConfigsResourceResult {
+    let key = keys::of_listener_or_broker(&name);
+    let is_quota = keys::REPLICATION_QUOTAS.contains(&name.as_str());
+    // What is not known may be a secret.
+    let is_sensitive = !is_quota && key.is_none_or(Key::is_sensitive);
+    let value = (!is_sensitive).then_some(value);
+    DescribeConfigsResourceResult {
+        config_type: key.map_or(if is_quota { kind::LONG } else { 0 }, kind_of),
+        synonyms: vec![DescribeConfigsSynonym { name: name.clone(), value: value.clone(), source }],
+        read_only: !is_quota && key.is_none_or(|key| key.update == Update::ReadOnly),
+        name,
+        value,
+        config_source: source,
+        is_sensitive,
+        ..Default::default()
+    }
 }
 
 fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
     let own = dynamic(broker, &broker.settings.node.id.to_string());
     let of_all = dynamic(broker, "");
+    let others = own.iter().filter(|(name, _)| keys::find(name).is_none());
+    let others: Vec<_> =
+        others.map(|(name, value)| set_one(name.clone(), value.clone(), source::BROKER)).collect();
     let shown = keys::all().filter(|key| key.importance != key::Importance::Internal);
     shown
         .map(|key| {
@@ -175,8 +188,12 @@ fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
                 }
             }
             let given = broker.config.get(key.name);
+            let listeners = broker.config.get("listeners");
             if given.source != Source::Default {
                 say(Some(given.value.to_string()), source::FILE);
+            } else if key.name == "advertised.listeners" && listeners.source != Source::Default {
+                // Where nothing else is said, clients are told where the broker listens.
+                say(Some(listeners.value.to_string()), source::FILE);
             }
             if key.default.is_some() || synonyms.is_empty() {
                 synonyms.push((
@@ -206,6 +223,7 @@ fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
                 documentation: Some(key.doc.to_owned()),
             }
         })
+        .chain(others)
         .collect()
 }
 
@@ -247,6 +265,8 @@ fn listed_one(
         synonyms.push((key.name.to_owned(), own.clone(), from));
     }
     match key.default {
+        // Its default is no synonym of what a subscription says.
+        Some(_) if from == source::CLIENT_METRICS => {}
         Some(default) => synonyms.push((key.name.to_owned(), default.to_owned(), source::DEFAULT)),
         None => {
             let of_broker = format!("group.{}", key.name);
@@ -261,7 +281,7 @@ fn listed_one(
     }
     let (value, config_source) = match synonyms.first() {
         Some((_, value, source)) => (value.clone(), *source),
-        None => (String::new(), source::DEFAULT),
+        None => (key.default.unwrap_or_default().to_owned(), source::DEFAULT),
     };
     DescribeConfigsResourceResult {
         name: key.name.to_owned(),

@@ -102,26 +102,31 @@ fn asked_for(
     topics: &[OffsetFetchRequestTopics],
     require_stable: bool,
 ) -> Vec<OffsetFetchResponseTopics> {
-    let answer = |topic: &OffsetFetchRequestTopics| {
-        let name = if version >= TOPIC_IDS_SINCE {
-            match broker.topics.by_id(&topic.topic_id) {
-                Some(found) => found.name.to_string(),
-                None => return failed(topic, ErrorCode::UnknownTopicId.code()),
+    let by_id = version >= TOPIC_IDS_SINCE;
+    let mut unknown = Vec::new();
+    let mut answer = |topic: &OffsetFetchRequestTopics| {
+        let name = match broker.topics.by_id(&topic.topic_id) {
+            Some(found) if by_id => found.name.to_string(),
+            None if by_id => {
+                unknown.push(failed(topic, ErrorCode::UnknownTopicId.code()));
+                return None;
             }
-        } else {
-            topic.name.clone()
+            _ => topic.name.clone(),
         };
         let fetched = topic.partition_indexes.iter().map(|index| {
             let key: OffsetKey = (name.clone(), *index);
             partition(*index, groups.offset_fetch(group_id, &key, require_stable))
         });
-        OffsetFetchResponseTopics {
+        Some(OffsetFetchResponseTopics {
             name: topic.name.clone(),
             topic_id: topic.topic_id,
             partitions: fetched.collect(),
-        }
+        })
     };
-    topics.iter().map(answer).collect()
+    let mut answers: Vec<_> = topics.iter().filter_map(&mut answer).collect();
+    // As Kafka orders them: what could not be looked up comes last.
+    answers.append(&mut unknown);
+    answers
 }
 
 fn all(

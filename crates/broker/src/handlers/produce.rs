@@ -273,6 +273,10 @@ fn told(error: &AppendError) -> Option<String> {
             InvalidBatch::Control | InvalidBatch::Counts { .. } | InvalidBatch::Sequence { .. },
         ) => None,
         AppendError::Invalid(InvalidBatch::Unreadable(_)) => None,
+        // Which records, and why, is told beside it.
+        AppendError::Invalid(_) if error.code() == ErrorCode::InvalidTimestamp => {
+            Some("One or more records have been rejected due to invalid timestamp".to_owned())
+        }
         AppendError::Invalid(_) => Some(error.to_string()),
         _ => None,
     }

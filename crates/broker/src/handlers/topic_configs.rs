@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use crate::config::keys;
+use crate::metadata::INTERNAL_SEGMENT_BYTES;
 use afluente_storage::log_config::{Kind, LOG_CONFIG_KEYS, LogConfigKey};
 use std::collections::BTreeMap;
 
@@ -37,9 +38,18 @@ pub(crate) struct TopicConfig {
     pub(crate) doc: &'static str,
 }
 
-/// Every key of a topic for which `own` is set.
+/// Every key of a topic for which `own` is set; the internal one only where it is.
 pub(crate) fn of(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<TopicConfig> {
-    LOG_CONFIG_KEYS.iter().map(|key| one(broker, key, own)).collect()
+    let name = INTERNAL_SEGMENT_BYTES;
+    let internal = own.get(name).map(|value| TopicConfig {
+        name,
+        value: value.clone(),
+        source: source::TOPIC,
+        synonyms: vec![(name.to_owned(), value.clone(), source::TOPIC)],
+        kind: kind(Kind::Int),
+        doc: "The maximum size of a single log file. This should be used for testing only.",
+    });
+    LOG_CONFIG_KEYS.iter().map(|key| one(broker, key, own)).chain(internal).collect()
 }
 
 fn one(broker: &Broker, key: &'static LogConfigKey, own: &BTreeMap<String, String>) -> TopicConfig {

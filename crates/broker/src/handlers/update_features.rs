@@ -21,6 +21,10 @@ use std::sync::Arc;
 /// Up to this version each feature has a result of its own.
 const RESULTS_UNTIL: i16 = 1;
 
+/// How every refusal of the controller begins.
+const FAILED_FOR_ALL: &str =
+    "The update failed for all features since the following feature had an error: ";
+
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext<'_>,
@@ -34,9 +38,10 @@ pub(crate) async fn handle(
             "A feature is named twice in the request.".to_owned(),
         )));
     }
+    let node_id = broker.settings.node.id;
     let decided = broker.metadata.change(broker, request.validate_only, |image| {
         let records: Result<Vec<Option<MetadataRecord>>, Refusal> =
-            updates.iter().map(|update| decide(image, update, context.version)).collect();
+            updates.iter().map(|update| decide(image, update, context.version, node_id)).collect();
         // All or none.
         match records {
             Ok(records) => {
@@ -47,7 +52,10 @@ pub(crate) async fn handle(
     });
     let mut response = match decided.await {
         Ok(Ok(())) => UpdateFeaturesResponse::default(),
-        Ok(Err(refusal)) | Err(refusal) => return Ok(refused(refusal)),
+        Ok(Err((code, message))) => {
+            return Ok(refused((code, format!("{FAILED_FOR_ALL}{message}"))));
+        }
+        Err(refusal) => return Ok(refused(refusal)),
     };
     if context.version <= RESULTS_UNTIL {
         let results = names
@@ -62,6 +70,7 @@ fn decide(
     image: &MetadataImage,
     update: &FeatureUpdateKey,
     version: i16,
+    node_id: i32,
 ) -> Result<Option<MetadataRecord>, Refusal> {
     let by = match (version, update.allow_downgrade, update.upgrade_type) {
         (0, true, _) | (1.., _, 2) => FeatureMove::SafeDowngrade,
@@ -82,7 +91,7 @@ fn decide(
         .find(|feature| feature.name == name && name != "kraft.version")
         .map(|feature| feature.min..=feature.max);
     let update = FeatureUpdate { name, level: update.max_version_level, by };
-    controller::update_feature(image, update, supported)
+    controller::update_feature(image, update, supported, node_id)
 }
 
 fn refused((code, message): Refusal) -> UpdateFeaturesResponse {

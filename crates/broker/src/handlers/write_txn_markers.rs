@@ -18,6 +18,10 @@ use afluente_protocol::messages::write_txn_markers_response::{
 };
 use std::sync::Arc;
 
+/// From this version of transactions on, a marker bears a later epoch than all records of its
+/// transaction (KIP-890): one that does not is of a transaction that has ended long ago.
+const EPOCH_RISES_SINCE: i8 = 2;
+
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     _context: &RequestContext<'_>,
@@ -41,8 +45,16 @@ async fn write(broker: &Arc<Broker>, marker: &WritableTxnMarker) -> WritableTxnM
     };
     let write_one = |topic: &str, index: i32| {
         let partition = (topic.to_owned(), index);
-        if broker.topics.partition(topic, index).is_none() {
+        let Some(found) = broker.topics.partition(topic, index) else {
             return ErrorCode::UnknownTopicOrPartition;
+        };
+        let is_late = || {
+            let mut producers = found.log().producers().into_iter();
+            let producer = producers.find(|it| it.producer_id.0 == marker.producer_id);
+            producer.is_some_and(|it| marker.producer_epoch <= it.epoch.0)
+        };
+        if marker.transaction_version >= EPOCH_RISES_SINCE && is_late() {
+            return ErrorCode::InvalidProducerEpoch;
         }
         let epoch = marker.coordinator_epoch;
         match markers::write_one(broker, &of_producer, &partition, epoch, &wait) {

@@ -1,6 +1,7 @@
 //! Making logs and partitions follow the image.
 
 use super::log::{self, MetadataError};
+use super::rules;
 use crate::blocking::blocking;
 use crate::broker::Broker;
 use crate::config::Config;
@@ -63,6 +64,9 @@ pub(super) fn plan(image: &MetadataImage, changes: &[Change], config: &Config) -
             // What is set for the broker while it runs is the default of every topic.
             Change::ConfigChanged(ConfigResource { kind: ConfigResource::BROKER, .. }) => {
                 touched.extend(image.topics().map(|topic| topic.id));
+                has_broker_changed = true;
+            }
+            Change::ConfigChanged(ConfigResource { kind: ConfigResource::GROUP, .. }) => {
                 has_broker_changed = true;
             }
             Change::ConfigChanged(_) | Change::BrokerChanged(_) | Change::Other => {}
@@ -161,13 +165,23 @@ fn log_config(image: &MetadataImage, config: &Config, topic: &str) -> LogConfig 
         LogConfig::default()
     });
     let own = image.configs(&ConfigResource::topic(topic));
+    let mut internal_segment_bytes = None;
     for (name, value) in own.into_iter().flatten() {
+        if name == rules::INTERNAL_SEGMENT_BYTES {
+            if let Ok(bytes) = rules::internal_segment_bytes(value) {
+                internal_segment_bytes = Some(bytes);
+            }
+            continue;
+        }
         if let Err(error) = resolved.set(name, value) {
             tracing::warn!(topic, %error, "a setting of the topic has no effect");
         }
     }
     if let Err(error) = resolved.check() {
         tracing::warn!(topic, %error, "settings of the topic contradict each other");
+    }
+    if let Some(bytes) = internal_segment_bytes {
+        resolved.segment_bytes = bytes;
     }
     resolved
 }

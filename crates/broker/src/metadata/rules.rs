@@ -9,6 +9,22 @@ use afluente_protocol::error_code::ErrorCode;
 use afluente_storage::log_config::{self, Kind, LogConfig};
 use std::collections::BTreeMap;
 
+/// The size of a topic's segments, whatever `segment.bytes` allows: for tests, as in Kafka.
+pub(crate) const INTERNAL_SEGMENT_BYTES: &str = "internal.segment.bytes";
+
+/// Reads a value of [`INTERNAL_SEGMENT_BYTES`].
+///
+/// # Errors
+/// What is wrong with it, in Kafka's words.
+pub(super) fn internal_segment_bytes(value: &str) -> Result<i32, &'static str> {
+    const LEAST: i32 = 14;
+    match value.trim().parse() {
+        Err(_) => Err("Not a number of type INT"),
+        Ok(bytes) if bytes < LEAST => Err("Value must be at least 14"),
+        Ok(bytes) => Ok(bytes),
+    }
+}
+
 /// The rules for topics: the log knows them.
 pub(crate) struct TopicRules<'a>(pub(crate) &'a Config);
 
@@ -19,7 +35,16 @@ impl TopicConfigRules for TopicRules<'_> {
                            configured with remote log storage.";
             return Err((ErrorCode::InvalidConfig, message.to_owned()));
         }
-        let own = values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        if let Some(value) = values.get(INTERNAL_SEGMENT_BYTES) {
+            internal_segment_bytes(value).map_err(|why| {
+                let message = format!(
+                    "Invalid value {value} for configuration {INTERNAL_SEGMENT_BYTES}: {why}"
+                );
+                (ErrorCode::InvalidConfig, message)
+            })?;
+        }
+        let own = values.iter().filter(|(name, _)| *name != INTERNAL_SEGMENT_BYTES);
+        let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
         LogConfig::resolve(|name| self.0.given_text(name), own)
             .map(|_| ())
             .map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))
@@ -65,12 +90,21 @@ impl TopicConfigRules for BrokerRules<'_> {
     fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
         values.iter().try_for_each(|(name, value)| {
             // Kafka takes keys that it does not know: plug-ins have their own.
-            let Some(key) = keys::find(name) else { return Ok(()) };
+            let Some(key) = keys::of_listener_or_broker(name) else { return Ok(()) };
+            let is_for_listener = key.name != name;
             if key.update == Update::ReadOnly {
                 let message = format!("Cannot update these configs dynamically: [{name}]");
                 return Err((ErrorCode::InvalidRequest, message));
             }
-            if key.update == Update::PerBroker && self.is_for_all {
+            let is_security = name.starts_with("ssl.") || name.starts_with("sasl.");
+            if is_security {
+                let message = format!(
+                    "These security configs can be dynamically updated only per-listener using \
+                     the listener prefix: [{name}]"
+                );
+                return Err((ErrorCode::InvalidRequest, message));
+            }
+            if self.is_for_all && (key.update == Update::PerBroker || is_for_listener) {
                 let message = format!(
                     "Cannot update these configs at default cluster level, broker id must be \
                      specified: [{name}]"
@@ -91,6 +125,71 @@ impl TopicConfigRules for BrokerRules<'_> {
     }
 }
 
+/// The rules for groups: the table, and that values are within what the broker allows.
+struct GroupRules<'a> {
+    config: &'a Config,
+    listed: Listed,
+}
+
+impl GroupRules<'_> {
+    fn of_broker(&self, name: &str) -> Option<i32> {
+        keys::find(name)?;
+        self.config.get(name).value.to_string().parse().ok()
+    }
+
+    fn is_within_bounds(&self, name: &str, value: i32) -> Result<(), Refusal> {
+        let invalid = |words: &str, bound: &str| {
+            Err((ErrorCode::InvalidConfig, format!("{name} must be {words} {bound}")))
+        };
+        let (kind, rest) = name.split_once('.').unwrap_or((name, ""));
+        let least = format!("group.{kind}.min.{rest}");
+        if self.of_broker(&least).is_some_and(|least| value < least) {
+            return invalid("greater than or equal to", &least);
+        }
+        let most = match name {
+            "streams.num.standby.replicas" => "group.streams.max.standby.replicas".to_owned(),
+            _ => format!("group.{kind}.max.{rest}"),
+        };
+        if self.of_broker(&most).is_some_and(|most| value > most) {
+            return invalid("less than or equal to", &most);
+        }
+        Ok(())
+    }
+}
+
+impl TopicConfigRules for GroupRules<'_> {
+    fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.listed.validate(values)?;
+        let number = |name: &str| values.get(name).and_then(|value| value.trim().parse().ok());
+        for name in values.keys() {
+            if let Some(value) = number(name) {
+                self.is_within_bounds(name, value)?;
+            }
+        }
+        for kind in ["consumer", "share", "streams"] {
+            let session = format!("{kind}.session.timeout.ms");
+            let heartbeat = format!("{kind}.heartbeat.interval.ms");
+            if !values.contains_key(&session) && !values.contains_key(&heartbeat) {
+                continue;
+            }
+            let effective =
+                |name: &str| number(name).or_else(|| self.of_broker(&format!("group.{name}")));
+            if let (Some(session_ms), Some(heartbeat_ms)) =
+                (effective(&session), effective(&heartbeat))
+                && session_ms <= heartbeat_ms
+            {
+                let message = format!("{session} must be greater than {heartbeat}");
+                return Err((ErrorCode::InvalidConfig, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn list_default(&self, key: &str) -> Option<String> {
+        self.listed.list_default(key)
+    }
+}
+
 /// The rules for a kind of resource.
 ///
 /// # Errors
@@ -108,10 +207,13 @@ pub(super) fn for_resource<'a>(
             keys: resource_keys::CLIENT_METRICS,
             unknown: (ErrorCode::InvalidRequest, "Unknown client metrics configuration"),
         })),
-        ConfigResource::GROUP => Ok(Box::new(Listed {
-            keys: resource_keys::GROUP,
-            unknown: (ErrorCode::InvalidConfig, "Unknown group config name"),
-        })),
+        ConfigResource::GROUP => {
+            let listed = Listed {
+                keys: resource_keys::GROUP,
+                unknown: (ErrorCode::InvalidConfig, "Unknown group config name"),
+            };
+            Ok(Box::new(GroupRules { config, listed }))
+        }
         _ => {
             let message = format!("Unknown resource type {}", resource.kind);
             Err((ErrorCode::InvalidRequest, message))

@@ -22,9 +22,17 @@ pub(super) async fn write(broker: &Arc<Broker>, markers: &Markers, coordinator_e
         let wait = AckWait::new();
         let mut refused = Vec::new();
         for partition in &left {
-            if let Err(error) = write_one(broker, markers, partition, coordinator_epoch, &wait) {
-                tracing::debug!(topic = partition.0, partition = partition.1, %error, "no marker");
-                refused.push(partition.clone());
+            let (topic, index) = partition;
+            match write_one(broker, markers, partition, coordinator_epoch, &wait) {
+                Ok(()) => {}
+                // A later epoch was there first: this transaction has ended in that partition.
+                Err(AppendError::Producer(error)) => {
+                    tracing::warn!(topic, partition = index, %error, "a marker was refused");
+                }
+                Err(error) => {
+                    tracing::debug!(topic, partition = index, %error, "no marker");
+                    refused.push(partition.clone());
+                }
             }
         }
         if wait.finished().await == AckOutcome::Failed {
@@ -44,7 +52,7 @@ pub(super) async fn write(broker: &Arc<Broker>, markers: &Markers, coordinator_e
 /// Writes one marker.
 ///
 /// # Errors
-/// It has to be tried again.
+/// It has to be tried again, unless the producer has gone on in a later epoch.
 pub(crate) fn write_one(
     broker: &Arc<Broker>,
     markers: &Markers,
@@ -67,11 +75,6 @@ pub(crate) fn write_one(
     match partition.append(batch, options, wait) {
         Ok(_) => {}
         Err(AppendError::Deleted) => return Ok(()),
-        // A later epoch was there first: this transaction has ended in that partition.
-        Err(AppendError::Producer(error)) => {
-            tracing::warn!(topic, partition = index, %error, "a marker was refused");
-            return Ok(());
-        }
         Err(error) => return Err(error),
     }
     if topic == groups::TOPIC {

@@ -29,7 +29,8 @@ pub struct FeatureUpdate<'a> {
     pub by: FeatureMove,
 }
 
-/// Changes the level of one feature, of which `supported` levels can be done here.
+/// Changes the level of one feature, of which `supported` levels can be done here, by the controller
+/// of this id.
 ///
 /// # Errors
 /// `INVALID_UPDATE_VERSION`, with the reason.
@@ -37,6 +38,7 @@ pub fn update_feature(
     image: &MetadataImage,
     update: FeatureUpdate<'_>,
     supported: Option<RangeInclusive<i16>>,
+    node_id: i32,
 ) -> Result<Option<MetadataRecord>, Refusal> {
     let FeatureUpdate { name, level, by } = update;
     let refused = |why: &str| {
@@ -47,11 +49,12 @@ pub fn update_feature(
         return Err(refused("A feature version cannot be less than 0."));
     }
     let Some(supported) = supported else {
-        return Err(refused("Local controller does not support this feature."));
+        return Err(refused(&format!("Local controller {node_id} does not support this feature.")));
     };
     if !supported.contains(&level) {
         let (min, max) = (supported.start(), supported.end());
-        return Err(refused(&format!("Local controller only supports versions {min}-{max}")));
+        let why = format!("Local controller {node_id} only supports versions {min}-{max}");
+        return Err(refused(&why));
     }
     let present = image.features().get(name).copied().unwrap_or(0);
     if level == present {
@@ -96,7 +99,7 @@ mod tests {
         let mut image = MetadataImage::default();
         let set = |image: &mut MetadataImage, name: &str, level, by, max| {
             let update = FeatureUpdate { name, level, by };
-            let record = update_feature(image, update, Some(0..=max))?;
+            let record = update_feature(image, update, Some(0..=max), 0)?;
             record.map(|record| image.apply(record).unwrap());
             Ok::<i16, Refusal>(image.features().get(name).copied().unwrap_or(0))
         };
@@ -109,6 +112,6 @@ mod tests {
         assert_eq!(set(&mut image, METADATA_VERSION, 30, Upgrade, 30), Ok(30));
         assert!(set(&mut image, METADATA_VERSION, 25, UnsafeDowngrade, 30).is_err());
         let unknown = FeatureUpdate { name: "x", level: 1, by: Upgrade };
-        assert!(update_feature(&image, unknown, None).is_err());
+        assert!(update_feature(&image, unknown, None, 0).is_err());
     }
 }

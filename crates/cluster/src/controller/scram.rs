@@ -10,7 +10,7 @@ use afluente_protocol::messages::metadata::MetadataRecord;
 use afluente_protocol::messages::metadata::remove_user_scram_credential_record::RemoveUserScramCredentialRecord;
 use afluente_protocol::messages::metadata::user_scram_credential_record::UserScramCredentialRecord;
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The ways to log in by SCRAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,32 +55,33 @@ pub fn alter_scram_credentials(
     request: &AlterUserScramCredentialsRequest,
     derive: impl Fn(ScramMechanism, &[u8]) -> ScramKeys,
 ) -> Decision<BTreeMap<String, Result<(), Refusal>>> {
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    let mut twice: BTreeSet<&str> = BTreeSet::new();
-    let deleted = request.deletions.iter().map(|deletion| deletion.name.as_str());
-    let upserted = request.upsertions.iter().map(|upsertion| upsertion.name.as_str());
-    for name in deleted.chain(upserted) {
-        if !seen.insert(name) {
-            twice.insert(name);
+    // A user's first failure stays, whatever else the request says of the user.
+    let mut records: BTreeMap<&str, MetadataRecord> = BTreeMap::new();
+    let mut failed: BTreeMap<&str, Refusal> = BTreeMap::new();
+    let mut take = |name, change: &dyn Fn() -> Result<MetadataRecord, Refusal>| {
+        if failed.contains_key(name) {
+            return;
         }
-    }
-    let mut decision = Decision { records: Vec::new(), answer: BTreeMap::new() };
-    let mut take = |name: &str, result: Result<MetadataRecord, Refusal>| {
-        let result = if twice.contains(name) {
+        if records.remove(name).is_some() {
             let message = "A user credential cannot be altered twice in the same request";
-            Err((ErrorCode::DuplicateResource, message.to_owned()))
-        } else {
-            result.map(|record| decision.records.push(record))
-        };
-        decision.answer.insert(name.to_owned(), result);
+            failed.insert(name, (ErrorCode::DuplicateResource, message.to_owned()));
+            return;
+        }
+        match change() {
+            Ok(record) => drop(records.insert(name, record)),
+            Err(refusal) => drop(failed.insert(name, refusal)),
+        }
     };
     for deletion in &request.deletions {
-        take(&deletion.name, delete(image, deletion));
+        take(deletion.name.as_str(), &|| delete(image, deletion));
     }
     for upsertion in &request.upsertions {
-        take(&upsertion.name, upsert(upsertion, &derive));
+        take(upsertion.name.as_str(), &|| upsert(upsertion, &derive));
     }
-    decision
+    let done = records.keys().map(|name| ((*name).to_owned(), Ok(())));
+    let refused = failed.iter().map(|(name, refusal)| ((*name).to_owned(), Err(refusal.clone())));
+    let answer = done.chain(refused).collect();
+    Decision { records: records.into_values().collect(), answer }
 }
 
 fn mechanism(name: &str, code: i8) -> Result<ScramMechanism, Refusal> {

@@ -96,7 +96,8 @@ async fn one_topic(
         return failed(asked, ErrorCode::UnknownTopicOrPartition);
     }
     match broker.metadata.create_automatically(broker, name).await {
-        Ok(topic) => describe(broker, &topic),
+        // As Kafka answers, which does not wait for the creation: clients ask again, and find it.
+        Ok(_) => failed(asked, ErrorCode::UnknownTopicOrPartition),
         Err(code) => failed(asked, code),
     }
 }

@@ -326,6 +326,9 @@ fn metadata_creates_a_topic_only_where_that_is_allowed() {
         };
         let response = client.call(&ask("new", false), 9).await;
         assert_eq!(response.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
+        // As in Kafka the first answer does not wait for the topic.
+        let response = client.call(&ask("new", true), 9).await;
+        assert_eq!(response.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
         let response = client.call(&ask("new", true), 9).await;
         assert_eq!((response.topics[0].error_code, response.topics[0].partitions.len()), (0, 3));
         let response = client.call(&ask("not a name", true), 9).await;

@@ -27,9 +27,21 @@ pub(crate) fn check(env: &Env, path: &Path, node_id: i32) -> Result<(), Metadata
     let is_there = |path: &Path| {
         env.disk.metadata(path).map(|found| found.is_some()).map_err(|source| file(path, source))
     };
-    if is_there(&path.join(CHECKPOINT_FILE))? || !is_there(&folder)? {
+    if is_there(&path.join(CHECKPOINT_FILE))? {
         // Our own is looked at when its log is read.
         return Ok(());
+    }
+    if !is_there(&folder)? {
+        return match foreign_partition(env, path)? {
+            None => Ok(()),
+            Some(partition) => Err(MetadataError::NotOurs {
+                path: path.to_owned(),
+                why: format!(
+                    "it holds partitions, such as {partition}, and no {TOPIC}-0 that would say \
+                     whose they are: bring that folder along, or give another directory"
+                ),
+            }),
+        };
     }
     let mut replay = Replay::default();
     let mut from = Offset(0);
@@ -44,6 +56,21 @@ pub(crate) fn check(env: &Env, path: &Path, node_id: i32) -> Result<(), Metadata
         return Ok(());
     }
     refuse_foreign(path, &replay.image, &replay.quorum, node_id)
+}
+
+/// A folder that looks like the partition of a topic.
+fn foreign_partition(env: &Env, path: &Path) -> Result<Option<String>, MetadataError> {
+    if env.disk.metadata(path).map_err(|source| file(path, source))?.is_none() {
+        return Ok(None);
+    }
+    let entries = env.disk.read_dir(path).map_err(|source| file(path, source))?;
+    for entry in entries.into_iter().filter(|entry| entry.is_dir) {
+        let number = entry.name.rsplit_once('-').map(|(_, number)| number.parse::<u32>());
+        if matches!(number, Some(Ok(_))) && !segments(env, &entry.path)?.is_empty() {
+            return Ok(Some(entry.name));
+        }
+    }
+    Ok(None)
 }
 
 fn segments(env: &Env, folder: &Path) -> Result<Vec<PathBuf>, MetadataError> {

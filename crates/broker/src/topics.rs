@@ -33,6 +33,8 @@ pub struct Topics {
 struct Maps {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: BTreeMap<Uuid, Arc<Topic>>,
+    /// How often a topic has come, changed or gone.
+    version: u64,
 }
 
 /// Topics that belong to the broker: clients may read them and not write to them.
@@ -105,6 +107,11 @@ impl Topics {
         self.maps.read().by_name.values().cloned().collect()
     }
 
+    /// A number that is another one whenever a topic has come, changed or gone.
+    pub(crate) fn version(&self) -> u64 {
+        self.maps.read().version
+    }
+
     /// How many topics and partitions there are.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -116,6 +123,7 @@ impl Topics {
     pub fn put(&self, topic: Topic) {
         let topic = Arc::new(topic);
         let mut maps = self.maps.write();
+        maps.version += 1;
         if let Some(old) = maps.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic))
             && old.id != topic.id
         {
@@ -130,6 +138,7 @@ impl Topics {
             let mut maps = self.maps.write();
             let topic = maps.by_id.remove(id)?;
             maps.by_name.remove(&topic.name);
+            maps.version += 1;
             topic
         };
         for partition in &removed.partitions {

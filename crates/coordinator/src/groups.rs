@@ -58,6 +58,8 @@ pub struct GroupSettings {
     pub consumer_session_timeout_ms: i32,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval_ms: i32,
+    /// `group.consumer.assignment.interval.ms`
+    pub consumer_assignment_interval_ms: i32,
     /// `group.consumer.migration.policy`
     pub consumer_migration: MigrationPolicy,
     /// What groups have for themselves (resource type GROUP of IncrementalAlterConfigs).
@@ -71,6 +73,8 @@ pub struct GroupOverrides {
     pub consumer_session_timeout_ms: Option<i32>,
     /// `consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval_ms: Option<i32>,
+    /// `consumer.assignment.interval.ms`
+    pub consumer_assignment_interval_ms: Option<i32>,
 }
 
 impl GroupSettings {
@@ -82,6 +86,11 @@ impl GroupSettings {
     fn consumer_heartbeat_interval_ms(&self, group_id: &str) -> i32 {
         let own = self.overrides.get(group_id).and_then(|o| o.consumer_heartbeat_interval_ms);
         own.unwrap_or(self.consumer_heartbeat_interval_ms)
+    }
+
+    fn consumer_assignment_interval_ms(&self, group_id: &str) -> i32 {
+        let own = self.overrides.get(group_id).and_then(|o| o.consumer_assignment_interval_ms);
+        own.unwrap_or(self.consumer_assignment_interval_ms)
     }
 }
 
@@ -98,6 +107,7 @@ impl Default for GroupSettings {
             consumer_max_size: i32::MAX,
             consumer_session_timeout_ms: 45_000,
             consumer_heartbeat_interval_ms: 5_000,
+            consumer_assignment_interval_ms: 1_000,
             consumer_migration: MigrationPolicy::default(),
             overrides: BTreeMap::new(),
         }

@@ -10,6 +10,9 @@ pub trait Topics {
     fn name(&self, id: Uuid) -> Option<String>;
     /// All names, in order.
     fn names(&self) -> Vec<String>;
+    /// Another number whenever topics have come, gone or grown: the rest of this trait may say
+    /// something new then.
+    fn version(&self) -> u64;
 }
 
 /// Id and size of a topic.

@@ -200,6 +200,7 @@ fn read_coordinators(config: &Config) -> CoordinatorSettings {
         consumer_max_size: config.int("group.consumer.max.size"),
         consumer_session_timeout_ms: config.int("group.consumer.session.timeout.ms"),
         consumer_heartbeat_interval_ms: config.int("group.consumer.heartbeat.interval.ms"),
+        consumer_assignment_interval_ms: config.int("group.consumer.assignment.interval.ms"),
         consumer_migration: config
             .text("group.consumer.migration.policy")
             .and_then(|name| MigrationPolicy::by_name(&name))

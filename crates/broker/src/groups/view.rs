@@ -21,4 +21,8 @@ impl CoordinatorTopics for TopicsView<'_> {
     fn names(&self) -> Vec<String> {
         self.0.all().iter().map(|topic| topic.name.to_string()).collect()
     }
+
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
 }

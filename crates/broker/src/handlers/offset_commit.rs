@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::groups::TopicsView;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestTopic,
@@ -87,7 +88,9 @@ async fn commit(
     let groups = &broker.groups;
     let shard = groups.shard(broker, &request.group_id).await?;
     let origin = groups.origin(broker, context);
-    groups
-        .run(broker, &shard, |groups, effects| groups.offset_commit(&origin, request, effects))
-        .await?
+    let view = TopicsView(&broker.topics);
+    let step = groups.run(broker, &shard, |groups, effects| {
+        groups.offset_commit(&origin, request, &view, effects)
+    });
+    step.await?
 }

@@ -5,7 +5,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
-use crate::groups;
+use crate::groups::{self, TopicsView};
 use afluente_coordinator::transactions::ProducerIdAndEpoch;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::txn_offset_commit_request::{
@@ -105,8 +105,9 @@ async fn commit(
         epoch: ProducerEpoch(request.producer_epoch),
         base_sequence: 0,
     };
+    let view = TopicsView(&broker.topics);
     let step = broker.groups.run_for(broker, &shard, Some(producer), |groups, effects| {
-        groups.txn_offset_commit(&origin, request, effects)
+        groups.txn_offset_commit(&origin, request, &view, effects)
     });
     step.await?
 }

@@ -21,6 +21,7 @@ mod heartbeat;
 mod leave;
 mod migration;
 mod reconcile;
+mod regex;
 mod replay;
 mod target;
 
@@ -93,6 +94,9 @@ pub struct Member {
     pub(super) assignor: Option<String>,
     pub(super) assigned: Assignment,
     pub(super) pending_revocation: Assignment,
+    /// In which epoch each partition of both was given to it. A commit from then on may be late,
+    /// but speaks of what the member has read itself.
+    pub(super) assignment_epochs: BTreeMap<(Uuid, i32), i32>,
     /// What it said of itself in JoinGroup, if it speaks the classic protocol.
     pub(super) classic: Option<ClassicMember>,
 }
@@ -113,6 +117,7 @@ impl Default for Member {
             assignor: None,
             assigned: Assignment::new(),
             pending_revocation: Assignment::new(),
+            assignment_epochs: BTreeMap::new(),
             classic: None,
         }
     }
@@ -124,22 +129,45 @@ impl Member {
     }
 }
 
+/// The topics that a regular expression matched when it was last resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct ResolvedRegex {
+    pub(super) topics: BTreeSet<String>,
+    pub(super) resolved_at_ms: i64,
+}
+
+/// Versions of [`Topics`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct SeenTopics {
+    /// The last that was held against `topics_hash`.
+    pub(super) hashed: Option<u64>,
+    /// The last that expressions were held against.
+    pub(super) resolved: Option<u64>,
+}
+
 /// A consumer group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ConsumerGroup {
     pub(super) id: String,
     pub(super) group_epoch: i32,
     /// The group epoch for which the target assignment was computed.
     pub(super) target_epoch: i32,
+    /// When that was, in milliseconds since the Unix epoch; 0 if never.
+    pub(super) target_computed_at_ms: i64,
     /// Identifies the topics that the target assignment was computed from.
     pub(super) topics_hash: i64,
     pub(super) members: BTreeMap<String, Member>,
     pub(super) target: BTreeMap<String, Assignment>,
-    /// Regular expression → topics that it matched when it was last resolved.
-    pub(super) resolved_regexes: BTreeMap<String, BTreeSet<String>>,
+    pub(super) resolved_regexes: BTreeMap<String, ResolvedRegex>,
+    /// Which topics the group has taken notice of; not known after a restart.
+    pub(super) seen: SeenTopics,
     /// Partition → epoch of the member that holds it, or is giving it up.
     partition_epochs: BTreeMap<(Uuid, i32), i32>,
 }
+
+/// The epoch of a group that has not done anything yet, and of its target assignment: a member
+/// that subscribes to nothing joins it as it stands, and the first change makes it 2.
+const INITIAL_EPOCH: i32 = 1;
 
 /// An error with the words that the answer carries.
 pub type Refusal = (ErrorCode, String);
@@ -155,7 +183,18 @@ pub(super) struct Step<'a> {
 
 impl ConsumerGroup {
     pub(super) fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), ..Self::default() }
+        Self {
+            id: id.to_owned(),
+            group_epoch: INITIAL_EPOCH,
+            target_epoch: INITIAL_EPOCH,
+            target_computed_at_ms: 0,
+            topics_hash: 0,
+            members: BTreeMap::new(),
+            target: BTreeMap::new(),
+            resolved_regexes: BTreeMap::new(),
+            seen: SeenTopics::default(),
+            partition_epochs: BTreeMap::new(),
+        }
     }
 
     /// The state that Kafka's tools show.
@@ -179,7 +218,9 @@ impl ConsumerGroup {
         })
     }
 
-    /// Checks who may commit offsets to this group.
+    /// Checks who may commit offsets to this group, and of which partitions: a member of the
+    /// present epoch, of all; one that has not heard of it yet, of what was its own in the epoch
+    /// that it knows and still is.
     ///
     /// # Errors
     /// The code to answer with.
@@ -188,12 +229,19 @@ impl ConsumerGroup {
         member_id: &str,
         epoch: i32,
         is_transactional: bool,
+        mut partitions: impl Iterator<Item = (Option<Uuid>, i32)>,
     ) -> Result<(), ErrorCode> {
-        if epoch < 0 && (self.members.is_empty() || (is_transactional && member_id.is_empty())) {
+        let is_outsider = self.members.is_empty() || (is_transactional && member_id.is_empty());
+        if epoch < 0 && is_outsider {
             return Ok(());
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if member.epoch == epoch {
+        let is_stale = |(topic_id, partition): (Option<Uuid>, i32)| {
+            let given_in =
+                topic_id.and_then(|id| member.assignment_epochs.get(&(id, partition)).copied());
+            given_in.is_none_or(|given_in| epoch < given_in)
+        };
+        if epoch == member.epoch || (epoch < member.epoch && !partitions.any(is_stale)) {
             Ok(())
         } else if is_transactional || member.classic.is_some() {
             Err(ErrorCode::IllegalGeneration)
@@ -216,10 +264,10 @@ impl ConsumerGroup {
         member_id: Option<&str>,
         epoch: i32,
     ) -> Result<(), ErrorCode> {
-        let Some(member_id) = member_id else { return Ok(()) };
-        if epoch < 0 {
+        if member_id.is_none() && epoch < 0 {
             return Ok(());
         }
+        let member_id = member_id.unwrap_or_default();
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
         if member.epoch == epoch {
             Ok(())
@@ -245,7 +293,7 @@ impl ConsumerGroup {
     }
 
     fn resolved(&self, member: &Member) -> Option<&BTreeSet<String>> {
-        self.resolved_regexes.get(member.topic_regex.as_ref()?)
+        Some(&self.resolved_regexes.get(member.topic_regex.as_ref()?)?.topics)
     }
 
     fn static_member(&self, instance_id: &str) -> Option<(&String, &Member)> {

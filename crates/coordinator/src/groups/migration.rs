@@ -105,11 +105,11 @@ impl GroupShard {
     ) {
         let group_id = request.group_id.clone();
         let joined = if self.settings.consumer_migration == MigrationPolicy::Disabled {
-            Err((request.member_id, ErrorCode::InconsistentGroupProtocol))
+            Err((String::new(), ErrorCode::InconsistentGroupProtocol))
         } else {
             match self.consumer(&group_id, origin.now_ms, topics, effects) {
                 Some((group, mut step)) => group.join_classic(&mut step, origin, request),
-                None => Err((request.member_id, ErrorCode::UnknownMemberId)),
+                None => Err((String::new(), ErrorCode::UnknownMemberId)),
             }
         };
         let mut has_replaced_consumer = false;

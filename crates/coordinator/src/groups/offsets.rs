@@ -7,6 +7,7 @@ use super::classic::{ClassicGroup, State};
 use super::record::{self, GroupRecord};
 use super::{Group, GroupShard, RequestOrigin};
 use crate::effects::Effects;
+use crate::topics::Topics;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition,
@@ -72,6 +73,7 @@ impl GroupShard {
         &mut self,
         origin: &RequestOrigin,
         request: &OffsetCommitRequest,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) -> Result<Vec<Vec<ErrorCode>>, ErrorCode> {
         let generation = request.generation_id_or_member_epoch;
@@ -83,6 +85,10 @@ impl GroupShard {
             });
         }
         let instance_id = request.group_instance_id.as_deref();
+        let partitions = request.topics.iter().flat_map(|topic| {
+            let id = topics.topic(&topic.name).map(|shape| shape.id);
+            topic.partitions.iter().map(move |partition| (id, partition.partition_index))
+        });
         match self.group_or_simple(&request.group_id, origin.now_ms) {
             Group::Consumer(group) => {
                 let is_member = group.members.contains_key(&request.member_id)
@@ -91,7 +97,7 @@ impl GroupShard {
                     // Before, the field was a generation: the client does not know what it says.
                     return Err(ErrorCode::UnsupportedVersion);
                 }
-                group.validate_offset_commit(&request.member_id, generation, false)?;
+                group.validate_offset_commit(&request.member_id, generation, false, partitions)?;
             }
             Group::Classic(group) => {
                 group.validate_offset_commit(&request.member_id, instance_id, generation, false)?;
@@ -134,6 +140,7 @@ impl GroupShard {
         &mut self,
         origin: &RequestOrigin,
         request: &TxnOffsetCommitRequest,
+        topics: &dyn Topics,
         effects: &mut Effects,
     ) -> Result<Vec<Vec<ErrorCode>>, ErrorCode> {
         if request.group_id.is_empty() {
@@ -144,9 +151,13 @@ impl GroupShard {
             return Err(ErrorCode::IllegalGeneration);
         }
         let instance_id = request.group_instance_id.as_deref();
+        let partitions = request.topics.iter().flat_map(|topic| {
+            let id = topics.topic(&topic.name).map(|shape| shape.id);
+            topic.partitions.iter().map(move |partition| (id, partition.partition_index))
+        });
         match self.group_or_simple(&request.group_id, origin.now_ms) {
             Group::Consumer(group) => {
-                group.validate_offset_commit(&request.member_id, generation, true)?;
+                group.validate_offset_commit(&request.member_id, generation, true, partitions)?;
             }
             Group::Classic(group) => {
                 group.validate_offset_commit(&request.member_id, instance_id, generation, true)?;

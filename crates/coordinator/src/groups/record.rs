@@ -217,11 +217,11 @@ pub(super) fn consumer_member(
     }
 }
 
-pub(super) fn target_epoch(group_id: &str, epoch: Option<i32>) -> GroupRecord {
+/// The group epoch of the target assignment, and when it was computed.
+pub(super) fn target_epoch(group_id: &str, computed: Option<(i32, i64)>) -> GroupRecord {
     let key = ConsumerGroupTargetAssignmentMetadataKey { group_id: group_id.to_owned() };
-    let value = epoch.map(|assignment_epoch| ConsumerGroupTargetAssignmentMetadataValue {
-        assignment_epoch,
-        ..ConsumerGroupTargetAssignmentMetadataValue::default()
+    let value = computed.map(|(assignment_epoch, assignment_timestamp)| {
+        ConsumerGroupTargetAssignmentMetadataValue { assignment_epoch, assignment_timestamp }
     });
     GroupRecord {
         key: OffsetsKey::ConsumerGroupTargetAssignmentMetadata(key),
@@ -266,8 +266,8 @@ pub(super) fn current_assignment(
         member_epoch: member.epoch,
         previous_member_epoch: member.previous_epoch,
         state: member.state.code(),
-        assigned_partitions: topic_partitions(&member.assigned),
-        partitions_pending_revocation: topic_partitions(&member.pending_revocation),
+        assigned_partitions: topic_partitions(&member.assigned, member),
+        partitions_pending_revocation: topic_partitions(&member.pending_revocation, member),
     });
     GroupRecord {
         key: OffsetsKey::ConsumerGroupCurrentMemberAssignment(key),
@@ -275,13 +275,16 @@ pub(super) fn current_assignment(
     }
 }
 
-fn topic_partitions(assignment: &Assignment) -> Vec<TopicPartitions> {
+fn topic_partitions(assignment: &Assignment, member: &Member) -> Vec<TopicPartitions> {
+    let epoch = |topic_id: Uuid, partition: i32| {
+        member.assignment_epochs.get(&(topic_id, partition)).copied().unwrap_or(member.epoch)
+    };
     assignment
         .iter()
         .map(|(topic_id, partitions)| TopicPartitions {
             topic_id: *topic_id,
             partitions: partitions.iter().copied().collect(),
-            ..TopicPartitions::default()
+            assignment_epochs: Some(partitions.iter().map(|p| epoch(*topic_id, *p)).collect()),
         })
         .collect()
 }

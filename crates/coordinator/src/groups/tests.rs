@@ -38,11 +38,16 @@ impl Topics for FixedTopics {
     fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
+
+    fn version(&self) -> u64 {
+        self.0.values().map(|topic| 1_000 + u64::try_from(topic.partition_count).unwrap()).sum()
+    }
 }
 
 impl World {
     fn new() -> Self {
-        Self::with(GroupSettings::default())
+        // Assignments are computed at once, where a test does not say otherwise.
+        Self::with(GroupSettings { consumer_assignment_interval_ms: 0, ..Default::default() })
     }
 
     fn with(settings: GroupSettings) -> Self {

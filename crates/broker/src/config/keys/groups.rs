@@ -9,7 +9,7 @@ use crate::config::key::{Key, row};
 
 #[rustfmt::skip] // Two lines a row: what it is, and what it does.
 pub(super) const KEYS: &[Key] = &[
-    row("group.consumer.assignment.interval.ms", Int(AtLeast(0)), Some("1000"), Medium, ClusterWide, NotYet,
+    row("group.consumer.assignment.interval.ms", Int(AtLeast(0)), Some("1000"), Medium, ClusterWide, Applied,
         "The least time between two assignments of a consumer group."),
     row("group.consumer.assignors", List(Anything), Some("uniform,range"), Medium, ReadOnly, NotYet,
         "The server-side assignors of consumer groups, the default first."),

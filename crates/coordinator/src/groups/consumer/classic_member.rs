@@ -65,7 +65,8 @@ impl ConsumerGroup {
     /// Takes in a JoinGroup.
     ///
     /// # Errors
-    /// The code to answer with, and the member id to answer it to.
+    /// The code to answer with, and the member id to answer it to: none but where the member has to
+    /// come back with it.
     pub(in crate::groups) fn join_classic(
         &mut self,
         step: &mut Step<'_>,
@@ -76,7 +77,7 @@ impl ConsumerGroup {
             "" => origin.fresh_uuid.to_string(),
             id => id.to_owned(),
         };
-        let refused = |code| (request.member_id.clone(), code);
+        let refused = |code| (String::new(), code);
         self.refuse_if_full(step, &member_id).map_err(|(code, _)| refused(code))?;
         if !self.speaks(&request.protocol_type, &request.protocols) {
             return Err(refused(ErrorCode::InconsistentGroupProtocol));
@@ -107,7 +108,7 @@ impl ConsumerGroup {
         };
         let reconciled = self
             .update(step, &member_id, &known, &updated, Some(&owned))
-            .map_err(|(code, _)| (member_id.clone(), code))?;
+            .map_err(|(code, _)| refused(code))?;
         step.timers.cancel(&self.rejoin_key(&member_id));
         let deadline_ms = step.now_ms + i64::from(request.rebalance_timeout_ms);
         step.timers.schedule(self.resync_key(&member_id), deadline_ms);

@@ -1,6 +1,7 @@
 //! ConsumerGroupHeartbeat: joining, staying, and following the assignment.
 
-use super::target::regex_matcher;
+use super::reconcile::{Aim, holding};
+use super::regex::regex_matcher;
 use super::{
     Assignment, ConsumerGroup, LEAVE_STATIC_EPOCH, Member, MemberState, Refusal, Step, assignor,
 };
@@ -135,33 +136,47 @@ impl ConsumerGroup {
     ) -> Result<Member, Refusal> {
         let is_new = !self.members.contains_key(member_id);
         // 1. The member, and whether what the group reads has changed.
-        let subscription_changed = is_new
-            || updated.topic_names != known.topic_names
-            || updated.topic_regex != known.topic_regex;
+        let names_changed = updated.topic_names != known.topic_names;
+        let regex = self.regex_change(step, known, updated);
         if is_new || *updated != *known {
             let record = record::consumer_member(&self.id, member_id, Some(updated));
             self.emit(step, record);
         }
-        if subscription_changed {
-            self.resolve_regexes(step);
-        }
-        let topics_hash = self.hash_of_topics(step.topics);
-        if subscription_changed || topics_hash != self.topics_hash {
-            self.bump_epoch(step, topics_hash);
+        self.drop_unused_regexes(step);
+        let must_bump = names_changed || regex.changes_topics;
+        let version = Some(step.topics.version());
+        if must_bump || self.seen.hashed != version {
+            self.seen.hashed = version;
+            let topics_hash = self.hash_of_topics(step.topics);
+            if must_bump || topics_hash != self.topics_hash {
+                self.bump_epoch(step, topics_hash);
+            }
         }
 
         // 2. The target assignment.
-        if self.group_epoch > self.target_epoch {
+        if self.group_epoch > self.target_epoch && self.may_compute_target(step) {
             self.compute_target(step);
         }
 
         // 3. This member's part of it.
         let current = self.members.get(member_id).cloned().unwrap_or_default();
         let target = self.target.get(member_id).cloned().unwrap_or_default();
-        let reconciled = self.reconciled(&current, &target, owned)?;
+        let topics = self.topics_of(member_id);
+        let aim = Aim {
+            target: &target,
+            owned,
+            subscribed: topics.iter().filter_map(|t| Some(step.topics.topic(t)?.id)).collect(),
+            has_subscription_changed: names_changed || regex.has_changed,
+        };
+        let reconciled = self.reconciled(&current, &aim)?;
         if is_new || reconciled != current {
             let record = record::current_assignment(&self.id, member_id, Some(&reconciled));
             self.emit(step, record);
+        }
+
+        // 4. Expressions are resolved behind the answer: their topics come with the next one.
+        if regex.must_be_resolved {
+            self.resolve_regexes(step);
         }
         self.renew_session(step, member_id);
         self.watch_revocation(step, member_id, &current, &reconciled);
@@ -233,12 +248,12 @@ impl ConsumerGroup {
     ) -> Member {
         let target = self.target.get(old_id).cloned().unwrap_or_default();
         self.cancel_timers(step, old_id);
+        let assigned = member.assigned.clone();
         let heir = Member {
             epoch: 0,
             previous_epoch: 0,
             state: MemberState::Stable,
-            pending_revocation: Assignment::new(),
-            ..member
+            ..holding(member, assigned, Assignment::new())
         };
         for record in [
             record::current_assignment(&self.id, old_id, None),

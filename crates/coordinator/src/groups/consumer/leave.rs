@@ -1,6 +1,7 @@
 //! Leaving: for good, for a moment (static members), or because the session is over.
 
 use super::heartbeat::{fenced_instance, unknown_member};
+use super::reconcile::holding;
 use super::{ConsumerGroup, LEAVE_STATIC_EPOCH, Member, Refusal, Step};
 use crate::groups::record;
 use afluente_protocol::error_code::ErrorCode;
@@ -36,11 +37,8 @@ impl ConsumerGroup {
     /// A static member is restarting: its partitions stay with it until its session is over.
     pub(in crate::groups) fn pause(&mut self, step: &mut Step<'_>, member_id: &str) {
         let Some(member) = self.members.get(member_id) else { return };
-        let paused = Member {
-            epoch: LEAVE_STATIC_EPOCH,
-            pending_revocation: super::Assignment::new(),
-            ..member.clone()
-        };
+        let paused = holding(member.clone(), member.assigned.clone(), super::Assignment::new());
+        let paused = Member { epoch: LEAVE_STATIC_EPOCH, ..paused };
         let record = record::current_assignment(&self.id, member_id, Some(&paused));
         self.emit(step, record);
     }
@@ -63,7 +61,7 @@ impl ConsumerGroup {
             }
         }
         if has_changed {
-            self.resolve_regexes(step);
+            self.drop_unused_regexes(step);
             let topics_hash = self.hash_of_topics(step.topics);
             self.bump_epoch(step, topics_hash);
         }

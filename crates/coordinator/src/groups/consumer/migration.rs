@@ -73,7 +73,7 @@ impl ConsumerGroup {
         for (member_id, member) in members {
             emit(&mut group, record::target_assignment(id, member_id, Some(&member.assigned)));
         }
-        emit(&mut group, record::target_epoch(id, Some(epoch)));
+        emit(&mut group, record::target_epoch(id, Some((epoch, 0))));
         for (member_id, member) in members {
             emit(&mut group, record::current_assignment(id, member_id, Some(member)));
         }
@@ -163,6 +163,11 @@ fn consumer_member(
         topic_names: subscription.topics.into_iter().collect(),
         topic_regex: None,
         assignor: None,
+        assignment_epochs: assigned
+            .iter()
+            .flat_map(|(topic, partitions)| partitions.iter().map(|p| (*topic, *p)))
+            .map(|at| (at, group.generation))
+            .collect(),
         assigned,
         pending_revocation: Assignment::new(),
         classic: Some(ClassicMember {

@@ -1,6 +1,6 @@
 //! The one place where a record changes the persistent state of a consumer group.
 
-use super::{Assignment, ClassicMember, ConsumerGroup, Member, MemberState};
+use super::{Assignment, ClassicMember, ConsumerGroup, Member, MemberState, ResolvedRegex};
 use crate::groups::record::{GroupRecord, OffsetsKey, OffsetsValue, assignment_of};
 use afluente_protocol::messages::consumer_offsets::consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue;
 use afluente_protocol::messages::consumer_offsets::consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue;
@@ -19,7 +19,10 @@ impl ConsumerGroup {
             (
                 OffsetsKey::ConsumerGroupTargetAssignmentMetadata(_),
                 Some(OffsetsValue::ConsumerGroupTargetAssignmentMetadata(value)),
-            ) => self.target_epoch = value.assignment_epoch,
+            ) => {
+                self.target_epoch = value.assignment_epoch;
+                self.target_computed_at_ms = value.assignment_timestamp;
+            }
             (
                 OffsetsKey::ConsumerGroupMemberMetadata(key),
                 Some(OffsetsValue::ConsumerGroupMemberMetadata(value)),
@@ -60,14 +63,18 @@ impl ConsumerGroup {
                     member.state = MemberState::Stable;
                     member.assigned = Assignment::new();
                     member.pending_revocation = Assignment::new();
+                    member.assignment_epochs.clear();
                 }
             }
             (
                 OffsetsKey::ConsumerGroupRegularExpression(key),
                 Some(OffsetsValue::ConsumerGroupRegularExpression(value)),
             ) => {
-                let topics = value.topics.iter().cloned().collect();
-                self.resolved_regexes.insert(key.regular_expression.clone(), topics);
+                let resolved = ResolvedRegex {
+                    topics: value.topics.iter().cloned().collect(),
+                    resolved_at_ms: value.timestamp,
+                };
+                self.resolved_regexes.insert(key.regular_expression.clone(), resolved);
             }
             (OffsetsKey::ConsumerGroupRegularExpression(key), None) => {
                 self.resolved_regexes.remove(&key.regular_expression);
@@ -113,4 +120,15 @@ fn place_member(member: &mut Member, value: &ConsumerGroupCurrentMemberAssignmen
     member.pending_revocation = assignment_of(
         value.partitions_pending_revocation.iter().map(|t| (t.topic_id, &t.partitions[..])),
     );
+    let held = value.assigned_partitions.iter().chain(&value.partitions_pending_revocation);
+    member.assignment_epochs = held
+        .flat_map(|topic| {
+            let epochs = topic.assignment_epochs.as_deref().unwrap_or_default();
+            topic.partitions.iter().enumerate().map(|(at, partition)| {
+                // Older brokers did not write it down.
+                let epoch = epochs.get(at).copied().unwrap_or(value.member_epoch);
+                ((topic.topic_id, *partition), epoch)
+            })
+        })
+        .collect();
 }

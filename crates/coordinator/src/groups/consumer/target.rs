@@ -32,30 +32,12 @@ impl ConsumerGroup {
         if hash.is_untouched() { 0 } else { i64::from_be_bytes(hash.0.to_be_bytes()) }
     }
 
-    /// Finds the topics of an expression anew, and writes them down if they have changed.
-    pub(super) fn resolve_regexes(&mut self, step: &mut Step<'_>) {
-        let wanted: BTreeSet<String> =
-            self.members.values().filter_map(|m| m.topic_regex.clone()).collect();
-        let stale: Vec<String> = self
-            .resolved_regexes
-            .keys()
-            .filter(|regex| !wanted.contains(*regex))
-            .cloned()
-            .collect();
-        for regex in stale {
-            let tombstone = record::regex(&self.id, &regex, None);
-            self.emit(step, tombstone);
-        }
-        for regex in wanted {
-            // It was checked when the member sent it.
-            let Ok(matcher) = regex_matcher(&regex) else { continue };
-            let topics: BTreeSet<String> =
-                step.topics.names().into_iter().filter(|name| matcher.is_match(name)).collect();
-            if self.resolved_regexes.get(&regex) != Some(&topics) {
-                let resolved = record::regex(&self.id, &regex, Some((&topics, step.now_ms)));
-                self.emit(step, resolved);
-            }
-        }
+    /// Whether it is time: changes that come one after another are answered by one assignment
+    /// (`group.consumer.assignment.interval.ms`).
+    pub(super) fn may_compute_target(&self, step: &Step<'_>) -> bool {
+        let interval_ms = step.settings.consumer_assignment_interval_ms(&self.id);
+        self.target_computed_at_ms == 0
+            || step.now_ms >= self.target_computed_at_ms + i64::from(interval_ms)
     }
 
     /// Computes the target assignment for the present group epoch.
@@ -95,7 +77,7 @@ impl ConsumerGroup {
                 self.emit(step, changed);
             }
         }
-        let epoch = record::target_epoch(&self.id, Some(self.group_epoch));
+        let epoch = record::target_epoch(&self.id, Some((self.group_epoch, step.now_ms)));
         self.emit(step, epoch);
     }
 
@@ -112,14 +94,6 @@ impl ConsumerGroup {
             .find(|(_, count)| Some(*count) == most)
             .map_or_else(|| assignor::DEFAULT.to_owned(), |(name, _)| name.to_owned())
     }
-}
-
-/// Compiles a subscription's expression: RE2 syntax, matching whole names (KIP-848).
-///
-/// # Errors
-/// The message of the compiler.
-pub(super) fn regex_matcher(regex: &str) -> Result<regex_lite::Regex, regex_lite::Error> {
-    regex_lite::Regex::new(&format!("^(?:{regex})$"))
 }
 
 /// FNV-1a, 64 bits: small, and the same on every machine and in every release.

@@ -3,7 +3,7 @@
 use super::World;
 use crate::effects::Effects;
 use crate::groups::consumer::{Assignment, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Refusal};
-use crate::groups::{Group, GroupShard};
+use crate::groups::{Group, GroupOverrides, GroupSettings, GroupShard};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::consumer_group_heartbeat_request::{
     ConsumerGroupHeartbeatRequest, TopicPartitions,
@@ -118,7 +118,7 @@ fn members_share_the_partitions_and_nobody_reads_what_another_still_holds() {
     let (mut a, mut b, mut c) =
         (Client::new("a", &["t"]), Client::new("b", &["t"]), Client::new("c", &["t"]));
     world.beat_as(&mut a).unwrap();
-    assert_eq!((a.epoch, a.count()), (1, 6), "alone, it has everything at once");
+    assert_eq!((a.epoch, a.count()), (2, 6), "alone, it has everything at once");
     world.beat_as(&mut b).unwrap();
     assert_eq!(b.count(), 0, "nothing was released yet");
     world.settle(&mut [&mut a, &mut b]);
@@ -213,13 +213,94 @@ fn regular_expressions_follow_the_topics() {
     };
     let bad = world.consumer_beat(&request(0, "(")).unwrap_err();
     assert_eq!(bad.0, ErrorCode::InvalidRegularExpression);
+    // The topics are looked up behind the first answer.
     let answer = world.consumer_beat(&request(0, "orders-.*")).unwrap();
-    assert_eq!(answer.assignment.unwrap().topic_partitions.len(), 1);
+    assert_eq!((answer.member_epoch, answer.assignment.unwrap().topic_partitions.len()), (1, 0));
+    let answer = world.consumer_beat(&request(1, "orders-.*")).unwrap();
+    assert_eq!((answer.member_epoch, answer.assignment.unwrap().topic_partitions.len()), (2, 1));
+    // A topic that comes later is found by one heartbeat, and read from the next one on.
+    world.add_topic("orders-2", 1);
+    let answer = world.consumer_beat(&request(2, "orders-.*")).unwrap();
+    assert_eq!(answer.member_epoch, 2);
+    let answer = world.consumer_beat(&request(2, "orders-.*")).unwrap();
+    assert_eq!((answer.member_epoch, answer.assignment.unwrap().topic_partitions.len()), (3, 2));
     assert!(world.shard.validate_offset_delete(GROUP, "other").is_ok());
     assert_eq!(
         world.shard.validate_offset_delete(GROUP, "orders-1"),
         Err(ErrorCode::GroupSubscribedToTopic)
     );
+    // One that has an expression no more reads nothing of it at once.
+    let names = ConsumerGroupHeartbeatRequest {
+        subscribed_topic_names: Some(vec!["other".to_owned()]),
+        subscribed_topic_regex: Some(String::new()),
+        ..request(3, "")
+    };
+    let answer = world.consumer_beat(&names).unwrap();
+    let topics = answer.assignment.unwrap().topic_partitions;
+    assert_eq!(topics.len(), 1);
+    let answer = world.consumer_beat(&request(4, "orders-.*")).unwrap();
+    assert_eq!(answer.member_epoch, 4);
+}
+
+#[test]
+fn a_group_that_reads_nothing_stays_in_the_epoch_that_it_begins_with() {
+    let mut world = World::new();
+    let mut a = Client::new("a", &[]);
+    world.beat_as(&mut a).unwrap();
+    assert_eq!((a.epoch, world.group_state(&world.shard)), (1, "Stable".to_owned()));
+    let mut b = Client::new("b", &["not there yet"]);
+    world.beat_as(&mut b).unwrap();
+    assert_eq!(b.epoch, 2);
+}
+
+#[test]
+fn changes_that_follow_one_another_wait_for_one_assignment() {
+    let interval_ms = 1_000;
+    let mut world = World::with(GroupSettings {
+        consumer_assignment_interval_ms: interval_ms,
+        ..GroupSettings::default()
+    });
+    world.add_topic("t", 4);
+    let (mut a, mut b) = (Client::new("a", &["t"]), Client::new("b", &["t"]));
+    world.beat_as(&mut a).unwrap();
+    assert_eq!((a.epoch, a.count()), (2, 4), "the first one does not wait");
+    world.beat_as(&mut b).unwrap();
+    world.beat_as(&mut a).unwrap();
+    assert_eq!((b.epoch, b.count(), a.count()), (2, 0, 4));
+    assert_eq!(world.group_state(&world.shard), "Assigning");
+    world.pass(i64::from(interval_ms));
+    world.settle(&mut [&mut a, &mut b]);
+    assert_eq!((a.epoch, b.epoch, a.count(), b.count()), (3, 3, 2, 2));
+    // A group's own interval counts before the broker's.
+    let mut settings = world.shard.settings.clone();
+    let own = GroupOverrides { consumer_assignment_interval_ms: Some(0), ..Default::default() };
+    settings.overrides.insert(GROUP.to_owned(), own);
+    world.shard.set_settings(settings);
+    world.leave_as(&b, LEAVE_EPOCH).unwrap();
+    world.beat_as(&mut a).unwrap();
+    assert_eq!((a.epoch, a.count()), (4, 4));
+}
+
+#[test]
+fn a_late_commit_is_taken_for_what_the_member_has_kept_since() {
+    let mut world = World::new();
+    let id = world.add_topic("t", 4);
+    let (mut a, mut b) = (Client::new("a", &["t"]), Client::new("b", &["t"]));
+    world.settle(&mut [&mut a]);
+    let early = a.epoch;
+    world.settle(&mut [&mut a, &mut b]);
+    assert!(early < a.epoch);
+    let kept = *a.owned[&id].first().unwrap();
+    let lost = *b.owned[&id].first().unwrap();
+    let commit = |epoch, partition| {
+        let Some(Group::Consumer(group)) = world.shard.groups.get(GROUP) else { panic!() };
+        group.validate_offset_commit("a", epoch, false, std::iter::once((Some(id), partition)))
+    };
+    assert_eq!(commit(early, kept), Ok(()));
+    assert_eq!(commit(early, lost), Err(ErrorCode::StaleMemberEpoch));
+    assert_eq!(commit(a.epoch, lost), Ok(()), "it is up to date, and may commit what it likes");
+    assert_eq!(commit(early - 1, kept), Err(ErrorCode::StaleMemberEpoch));
+    assert_eq!(commit(a.epoch + 1, kept), Err(ErrorCode::StaleMemberEpoch));
 }
 
 #[test]
@@ -289,9 +370,11 @@ fn random_lives_agree_with_their_log_and_settle() {
                     }
                 }
             }
-            let replayed = world.replayed();
-            match (world.shard.groups.get(GROUP), replayed.groups.get(GROUP)) {
+            let mut replayed = world.replayed();
+            match (world.shard.groups.get(GROUP), replayed.groups.get_mut(GROUP)) {
                 (Some(Group::Consumer(live)), Some(Group::Consumer(again))) => {
+                    // Found out anew.
+                    again.seen = live.seen;
                     assert_eq!(format!("{live:?}"), format!("{again:?}"), "seed {seed}");
                 }
                 (None, None) => {}

@@ -32,7 +32,7 @@ impl World {
             ..OffsetCommitRequest::default()
         };
         let mut effects = Effects::default();
-        let answer = self.shard.offset_commit(&origin, &request, &mut effects);
+        let answer = self.shard.offset_commit(&origin, &request, &self.topics, &mut effects);
         self.take(effects);
         answer.map(|topics| topics[0][0])
     }
@@ -54,7 +54,8 @@ impl World {
             ..TxnOffsetCommitRequest::default()
         };
         let mut effects = Effects::default();
-        let answer = self.shard.txn_offset_commit(&origin, &request, &mut effects).unwrap();
+        let answer =
+            self.shard.txn_offset_commit(&origin, &request, &self.topics, &mut effects).unwrap();
         assert_eq!(answer, [[ErrorCode::None]]);
         self.take_of(Some(producer_id), effects);
     }

@@ -438,9 +438,9 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         }
         let age_left =
             shared.client.config().metadata_max_age.saturating_sub(shared.client.metadata_age());
-        let mut until = shared.now() + age_left;
-        if is_missing || (age_left.is_zero() && !shared.assigned_topics().is_empty()) {
-            let asked = crate::metadata::TopicsAsked::Named(shared.assigned_topics());
+        let topics = shared.assigned_topics();
+        if is_missing || (age_left.is_zero() && !topics.is_empty()) {
+            let asked = crate::metadata::TopicsAsked::Named(topics);
             let refresh = shared.client.refresh(&asked, shared.attempt_deadline());
             match shared.unless_closed(refresh).await {
                 None => return,
@@ -462,16 +462,24 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                     }
                 }
             }
-            until = shared.retry_at(failures);
+            let until = shared.retry_at(failures);
             let pause = shared.client.env().clock.sleep_until(until);
             shared.unless_closed(pause).await;
             continue;
         }
         failures = 0;
-        let until = wake_at.map_or(until, |at| at.min(until));
+        // Without partitions there is nothing to keep fresh, however old it gets.
+        let old_at = (!topics.is_empty()).then(|| shared.now() + age_left);
+        let until = [old_at, wake_at].into_iter().flatten().min();
+        let clock = &shared.client.env().clock;
+        let time = async {
+            match until {
+                Some(until) => clock.sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
         let changed = race(work.changed(), metadata_changes.changed());
-        if let super::race::Either::Left(super::race::Either::Right(_)) =
-            race(changed, shared.client.env().clock.sleep_until(until)).await
+        if let super::race::Either::Left(super::race::Either::Right(_)) = race(changed, time).await
         {
             shared.ring_work();
         } else if wake_at.is_some_and(|at| shared.now() >= at) {

@@ -88,7 +88,8 @@ impl Records {
 
 impl<'a> IntoIterator for &'a Records {
     type Item = ConsumerRecord<'a>;
-    type IntoIter = Box<dyn Iterator<Item = ConsumerRecord<'a>> + 'a>;
+    /// Can be held across an `await` of a task that may move.
+    type IntoIter = Box<dyn Iterator<Item = ConsumerRecord<'a>> + Send + 'a>;
 
     fn into_iter(self) -> Self::IntoIter {
         Box::new(self.iter())

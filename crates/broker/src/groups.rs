@@ -321,6 +321,7 @@ impl Groups {
                 Duration::from_millis(u64::try_from(at_ms - now_ms).unwrap_or(0).max(1))
             });
             tokio::select! {
+                biased;
                 () = self.sooner.notified() => {}
                 () = broker.env.clock.sleep(pause) => {}
             }

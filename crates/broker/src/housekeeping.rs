@@ -64,6 +64,7 @@ where
     let broker = Arc::clone(broker);
     broker.env.tasks.clone().spawn(async move {
         tokio::select! {
+            biased;
             () = task => {}
             () = broker.stopping.wait() => {}
         }

@@ -26,6 +26,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(broker: Arc<Broker>
         let _ = stream.shutdown().await;
     };
     tokio::select! {
+        biased;
         () = answer => {}
         () = broker.env.clock.sleep(TIME_MAX) => {}
     }

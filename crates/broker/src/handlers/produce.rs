@@ -199,6 +199,7 @@ impl Produce<'_> {
             match partition.append(records.clone(), options, &self.wait) {
                 Err(AppendError::Backpressure) => {
                     tokio::select! {
+                        biased;
                         () = room => {}
                         () = self.broker.env.clock.sleep_until(self.give_up) => {
                             return Err(AppendError::Backpressure);

@@ -14,6 +14,7 @@ pub mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod tasks;
+pub mod watch;
 pub mod worker;
 
 use clock::Clock;

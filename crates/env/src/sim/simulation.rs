@@ -46,11 +46,18 @@ impl Simulation {
     /// A network without machines.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with_tick(seed, Duration::from_millis(1))
+    }
+
+    /// A network without machines, whose time goes on by `tick`: each step of a simulation costs
+    /// the same, so that a coarse one is good for long lives.
+    #[must_use]
+    pub fn with_tick(seed: u64, tick: Duration) -> Self {
         let rng = Rng::seeded(seed);
         let network = turmoil::Builder::new()
             .rng_seed(rng.u64())
             .epoch(UNIX_EPOCH + SIM_EPOCH)
-            .tick_duration(Duration::from_millis(1))
+            .tick_duration(tick)
             .max_message_latency(Duration::from_millis(20))
             .enable_random_order()
             // The one who runs it says when it is enough.
@@ -112,7 +119,7 @@ impl Simulation {
         self.network.bounce(name);
     }
 
-    /// Lets a millisecond pass. True when all clients have ended.
+    /// Lets a tick pass. True when all clients have ended.
     ///
     /// # Errors
     /// What software ended with, or that a task panicked.

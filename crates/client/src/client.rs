@@ -11,6 +11,7 @@ use crate::retry::Retry;
 use crate::security::Security;
 use afluente_env::Env;
 use afluente_env::clock::Moment;
+use afluente_env::watch;
 use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::message::Request;
@@ -18,7 +19,6 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Which broker a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

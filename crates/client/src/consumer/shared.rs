@@ -15,9 +15,9 @@ use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::topic_partition::TopicPartition;
 use afluente_env::clock::Moment;
+use afluente_env::watch;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use tokio::sync::watch;
 
 pub(super) struct Shared {
     pub(super) client: Client,

@@ -25,6 +25,7 @@ use crate::connection::{Answer, Connection};
 use crate::error::Error;
 use crate::metadata::{ClusterMetadata, TopicsAsked};
 use afluente_env::clock::Moment;
+use afluente_env::watch;
 use afluente_protocol::messages::produce_request::ProduceRequest;
 use afluente_protocol::messages::produce_response::ProduceResponse;
 use afluente_protocol::records::Compressor;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// What the handles of a producer and its sender share.
 #[derive(Debug)]

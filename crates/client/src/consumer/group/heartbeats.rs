@@ -7,10 +7,10 @@ use super::super::race::{Either, race};
 use super::super::shared::Shared;
 use crate::client::Target;
 use crate::error::Error;
+use afluente_env::watch;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::heartbeat_request::HeartbeatRequest;
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// For whom to send them.
 #[derive(Debug, Clone, PartialEq, Eq)]

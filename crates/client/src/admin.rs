@@ -8,9 +8,9 @@
 //!
 //! There are methods for topics and partitions ([`topics`]), configurations ([`configs`]), offsets
 //! and records ([`offsets`]), groups ([`groups`]), transactions and producers ([`transactions`]),
-//! the cluster itself ([`cluster`]), replicas and their directories ([`replicas`]), and who may do
-//! what and how much of it ([`security`]). Delegation tokens, share and streams groups, and changes
-//! of the quorum's voters have none.
+//! the cluster itself ([`cluster`]), replicas and their directories ([`replicas`]), who may do what
+//! and how much of it ([`security`]), and delegation tokens ([`tokens`]). Share and streams groups
+//! have none.
 
 pub mod cluster;
 pub mod configs;
@@ -19,6 +19,7 @@ pub mod offsets;
 pub mod replicas;
 mod routing;
 pub mod security;
+pub mod tokens;
 pub mod topics;
 pub mod transactions;
 

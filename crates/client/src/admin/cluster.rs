@@ -6,11 +6,13 @@ use crate::connection::BrokerVersions;
 use crate::error::Error;
 use crate::metadata::TopicsAsked;
 use afluente_protocol::message::Request;
+use afluente_protocol::messages::add_raft_voter_request::{AddRaftVoterRequest, Listener};
 use afluente_protocol::messages::describe_cluster_request::DescribeClusterRequest;
 use afluente_protocol::messages::describe_quorum_request::{
     DescribeQuorumRequest, PartitionData, TopicData,
 };
 use afluente_protocol::messages::describe_quorum_response::ReplicaState as WireReplica;
+use afluente_protocol::messages::remove_raft_voter_request::RemoveRaftVoterRequest;
 use afluente_protocol::messages::unregister_broker_request::UnregisterBrokerRequest;
 use afluente_protocol::messages::update_features_request::{
     FeatureUpdateKey, UpdateFeaturesRequest,
@@ -239,6 +241,53 @@ impl Admin {
             })
         };
         self.call(Target::Controller, request, deadline, check).await.map(|_| ())
+    }
+
+    /// Makes a controller that follows one that votes (KIP-853), once it has caught up.
+    ///
+    /// # Errors
+    /// What the quorum says.
+    pub async fn add_raft_voter(
+        &self,
+        voter_id: i32,
+        directory_id: Uuid,
+        listeners: &[(String, String, u16)],
+    ) -> Result<(), Error> {
+        let deadline = self.deadline();
+        let listeners = listeners.iter().map(|(name, host, port)| Listener {
+            name: name.clone(),
+            host: host.clone(),
+            port: *port,
+        });
+        let request = AddRaftVoterRequest {
+            timeout_ms: self.timeout_ms(deadline),
+            voter_id,
+            voter_directory_id: directory_id,
+            listeners: listeners.collect(),
+            ..Default::default()
+        };
+        let check = |response: &<AddRaftVoterRequest as Request>::Response| {
+            let about = || format!("making controller {voter_id} a voter");
+            Error::check(response.error_code, response.error_message.clone(), about)
+        };
+        self.call(Target::Controller, request, deadline, check).await.map(|_| ())
+    }
+
+    /// Makes a controller that votes one that does not (KIP-853).
+    ///
+    /// # Errors
+    /// What the quorum says.
+    pub async fn remove_raft_voter(&self, voter_id: i32, directory_id: Uuid) -> Result<(), Error> {
+        let request = RemoveRaftVoterRequest {
+            voter_id,
+            voter_directory_id: directory_id,
+            ..Default::default()
+        };
+        let check = |response: &<RemoveRaftVoterRequest as Request>::Response| {
+            let about = || format!("taking the vote of controller {voter_id}");
+            Error::check(response.error_code, response.error_message.clone(), about)
+        };
+        self.call(Target::Controller, request, self.deadline(), check).await.map(|_| ())
     }
 
     /// Takes a broker that is gone for good out of the cluster.

@@ -9,6 +9,9 @@ use afluente_protocol::message::Request;
 use afluente_protocol::messages::alter_partition_reassignments_request::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
+use afluente_protocol::messages::alter_replica_log_dirs_request::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest,
+};
 use afluente_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use afluente_protocol::messages::elect_leaders_request::{ElectLeadersRequest, TopicPartitions};
 use afluente_protocol::messages::list_partition_reassignments_request::{
@@ -108,6 +111,43 @@ impl Admin {
             results.insert(broker, dirs);
         }
         Ok(results)
+    }
+
+    /// Lets replicas of a broker move to other directories of it, by path. That a move has begun is
+    /// all that an answer says; [`Admin::describe_log_dirs`] shows how far it is.
+    ///
+    /// # Errors
+    /// When the broker does not answer; each replica has a result of its own.
+    pub async fn alter_replica_log_dirs(
+        &self,
+        broker: i32,
+        moves: impl IntoIterator<Item = (TopicPartition, String)>,
+    ) -> Result<Results<TopicPartition, ()>, Error> {
+        let mut by_path: BTreeMap<String, BTreeMap<String, Vec<i32>>> = BTreeMap::new();
+        for (partition, path) in moves {
+            let topics = by_path.entry(path).or_default();
+            topics.entry(partition.topic.to_string()).or_default().push(partition.partition);
+        }
+        let dirs = by_path.into_iter().map(|(path, topics)| AlterReplicaLogDir {
+            path,
+            topics: topics
+                .into_iter()
+                .map(|(name, partitions)| AlterReplicaLogDirTopic { name, partitions })
+                .collect(),
+        });
+        let request = AlterReplicaLogDirsRequest { dirs: dirs.collect() };
+        let target = Target::Broker(broker);
+        let response = self.call(target, request, self.deadline(), |_| Ok(())).await?;
+        let results = response.results.into_iter().flat_map(|topic| {
+            let name = topic.topic_name;
+            topic.partitions.into_iter().map(move |result| {
+                let partition = TopicPartition::new(name.as_str(), result.partition_index);
+                let about = || format!("moving {partition} to another directory");
+                let checked = Error::check(result.error_code, None, about);
+                (partition, checked)
+            })
+        });
+        Ok(results.collect())
     }
 
     /// Elects leaders of partitions, or of all if there are none given. A partition that has the

@@ -4,6 +4,7 @@ use crate::fake::run;
 use afluente_auth::scram::ScramHash;
 use afluente_client::admin::offsets::{IsolationLevel, OffsetSpec};
 use afluente_client::admin::security::{ScramChange, ScramMechanism};
+use afluente_client::admin::tokens::{NewToken, Principal};
 use afluente_client::connection::{Connection, ConnectionOptions};
 use afluente_client::consumer::{Consumer, ConsumerConfig};
 use afluente_client::producer::{Producer, ProducerConfig, Record};
@@ -13,6 +14,8 @@ use afluente_env::Env;
 use afluente_harness::broker::Broker;
 use afluente_harness::java::{Jars, Java};
 use afluente_protocol::messages::list_groups_request::ListGroupsRequest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +72,7 @@ impl Secured {
             ("ssl.truststore.location".into(), &trusted),
             ("listener.name.ssl.ssl.client.auth".into(), "required"),
             ("listener.name.sasl_plaintext.connections.max.reauth.ms".into(), &reauth_ms),
+            ("delegation.token.secret.key".into(), "of the broker"),
             ("sasl.enabled.mechanisms".into(), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"),
         ];
         for listener in ["sasl_plaintext", "sasl_ssl"] {
@@ -161,6 +165,26 @@ async fn every_mechanism_lets_in(secured: &Secured) {
             assert_eq!(cluster.brokers.len(), 1);
         }
     }
+}
+
+async fn a_delegation_token_lets_in(secured: &Secured) {
+    let admin = secured.admin("SASL_SSL", &as_strs(&login("SCRAM-SHA-256", CAROL)));
+    let token = admin.create_delegation_token(&NewToken::default()).await.unwrap();
+    assert_eq!(token.owner, Principal::user("carol=c"));
+    // The broker hears of it from its controller.
+    loop {
+        let tokens = admin.describe_delegation_tokens(None).await.unwrap();
+        if tokens.iter().any(|found| found.id == token.id && found.hmac == token.hmac) {
+            break;
+        }
+    }
+    let password = STANDARD.encode(&token.hmac);
+    let options = format!("username={:?} password={password:?} tokenauth=true", token.id);
+    let by_token = secured.admin("SASL_SSL", &as_strs(&login("SCRAM-SHA-512", &options)));
+    by_token.describe_cluster(false).await.unwrap();
+    let longer = Some(Duration::from_secs(3600));
+    assert!(admin.renew_delegation_token(token.hmac.clone(), longer).await.unwrap() > 0);
+    admin.expire_delegation_token(token.hmac, None).await.unwrap();
 }
 
 async fn refused(secured: &Secured, protocol: &str, more: &[(&str, &str)], expected: &str) {
@@ -266,6 +290,7 @@ fn apache_kafka_is_reached_by_tls_and_sasl() {
         run(async {
             add_scram_users(&secured).await;
             every_mechanism_lets_in(&secured).await;
+            a_delegation_token_lets_in(&secured).await;
             who_is_not_trusted_is_told_why(&secured).await;
             records_go_through_tls(&secured).await;
             sessions_are_renewed(&secured).await;

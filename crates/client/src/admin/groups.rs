@@ -421,7 +421,12 @@ impl Admin {
                 }
             }
             let moved = results.values().find_map(|result| {
-                result.as_ref().err().filter(|error| error.is_stale_coordinator()).cloned()
+                // A coordinator that is new to a group reads what is known of it first.
+                let passes = |error: &&Error| {
+                    error.is_stale_coordinator()
+                        || error.error_code() == Some(ErrorCode::CoordinatorLoadInProgress)
+                };
+                result.as_ref().err().filter(passes).cloned()
             });
             let Some(error) = moved else { return Ok(results) };
             self.client().noticed(&target, &error);

@@ -115,6 +115,13 @@ async fn the_cluster_and_its_quotas(admin: &Admin) {
     let altered = admin.alter_client_quotas([(entity.clone(), quota)]).await.unwrap();
     altered[&entity].as_ref().unwrap();
     let filter = QuotaFilter { entity_type: "client-id".into(), of: QuotaMatch::Any };
+    // The broker hears of it from its controller.
+    while !admin
+        .describe_client_quotas(std::slice::from_ref(&filter), true)
+        .await
+        .unwrap()
+        .contains_key(&entity)
+    {}
     let quotas = admin.describe_client_quotas(&[filter], true).await.unwrap();
     assert_eq!(quotas[&entity]["producer_byte_rate"], 1024.0);
 }

@@ -30,21 +30,26 @@ impl Restorer {
         sources: &[String],
         wait: Duration,
     ) -> Result<Vec<TaskId>, RuntimeError> {
-        let (wanted, unknown) = {
-            let tasks = tasks.lock();
-            let mut wanted = Vec::new();
+        let (wanted, begin, unknown) = {
+            let mut tasks = tasks.lock();
+            let mut wanted = BTreeSet::new();
+            let mut begin = Vec::new();
             let mut unknown = BTreeSet::new();
-            for filling in tasks.filling.values() {
-                for (partition, changelog) in &filling.changelogs {
-                    wanted.push((partition.clone(), changelog.next));
+            for filling in tasks.filling.values_mut() {
+                for (partition, changelog) in &mut filling.changelogs {
+                    wanted.insert(partition.clone());
+                    if !changelog.is_begun {
+                        changelog.is_begun = true;
+                        begin.push((partition.clone(), changelog.next));
+                    }
                     if !filling.is_standby && changelog.end.is_none() {
                         unknown.insert(partition.clone());
                     }
                 }
             }
-            (wanted, unknown)
+            (wanted, begin, unknown)
         };
-        self.follow(&wanted)?;
+        self.follow(&wanted, &begin)?;
         if !unknown.is_empty() {
             let (sources, logs): (BTreeSet<_>, BTreeSet<_>) = unknown
                 .into_iter()
@@ -91,24 +96,23 @@ impl Restorer {
         Ok(filled.map(|(task, _)| *task).collect())
     }
 
-    /// Reads what is wanted, from where each was left.
-    fn follow(&mut self, wanted: &[(TopicPartition, i64)]) -> Result<(), RuntimeError> {
-        let partitions: BTreeSet<TopicPartition> =
-            wanted.iter().map(|(partition, _)| partition.clone()).collect();
-        if partitions == self.assigned {
-            return Ok(());
+    /// Reads what is wanted; what begins, from where it is to begin.
+    fn follow(
+        &mut self,
+        wanted: &BTreeSet<TopicPartition>,
+        begin: &[(TopicPartition, i64)],
+    ) -> Result<(), RuntimeError> {
+        if *wanted != self.assigned {
+            self.consumer.assign(wanted.iter().cloned())?;
+            self.assigned.clone_from(wanted);
         }
-        self.consumer.assign(partitions.iter().cloned())?;
-        for (partition, next) in wanted {
-            if !self.assigned.contains(partition) {
-                if *next == 0 {
-                    self.consumer.seek_to_beginning(std::slice::from_ref(partition))?;
-                } else {
-                    self.consumer.seek(partition, *next)?;
-                }
+        for (partition, next) in begin {
+            if *next == 0 {
+                self.consumer.seek_to_beginning(std::slice::from_ref(partition))?;
+            } else {
+                self.consumer.seek(partition, *next)?;
             }
         }
-        self.assigned = partitions;
         Ok(())
     }
 

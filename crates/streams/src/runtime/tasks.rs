@@ -94,6 +94,8 @@ pub(super) struct Changelog {
     store: usize,
     /// Where reading goes on.
     pub(super) next: i64,
+    /// The restorer reads on from there; until then it may be elsewhere, with what it read for a task that is gone.
+    pub(super) is_begun: bool,
     /// Where it is filled; `None` while that is not known, and for a standby.
     pub(super) end: Option<i64>,
 }
@@ -175,7 +177,7 @@ impl Tasks {
             let store = graph.store_id(name)?;
             changelogs.insert(
                 TopicPartition::new(Arc::clone(topic), task.partition),
-                Changelog { store, next: 0, end: None },
+                Changelog { store, next: 0, is_begun: false, end: None },
             );
         }
         Ok(Filling { graph, changelogs, is_standby })

@@ -131,7 +131,7 @@ impl Cluster {
             ("application.id", application),
             ("bootstrap.servers", &self.broker.bootstrap()),
             ("commit.interval.ms", "100"),
-            ("consumer.session.timeout.ms", "2000"),
+            ("consumer.session.timeout.ms", "10000"),
             ("consumer.heartbeat.interval.ms", "300"),
             ("producer.linger.ms", "5"),
             ("producer.transaction.timeout.ms", "3000"),

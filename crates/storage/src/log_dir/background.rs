@@ -7,9 +7,10 @@
 //! round is cut into steps, so that growing the journal and early writing go on meanwhile.
 //!
 //! The order in which a round begins matters: what is doomed is taken first, then the last LSN is
-//! read, then the dirty logs are taken. So a checkpoint that says that a log is deleted also covers
-//! every entry of it, and a log with an entry up to that LSN is among those taken (it is listed
-//! before its entry gets an LSN).
+//! read, then the dirty logs are taken; and the floor stays below the entry of a deletion whose log
+//! is not among the doomed yet, or a crash would bring the log back. So a checkpoint that says that
+//! a log is deleted also covers every entry of it, and a log with an entry up to that LSN is among
+//! those taken (it is listed before its entry gets an LSN).
 
 use super::Shared;
 use super::scrub::Scrub;
@@ -255,7 +256,7 @@ impl Background {
             || dir.journal_bytes_uncovered() >= dir.config.checkpoint_bytes
             || dir.tail.dirty_bytes() >= dir.tail.dirty_bytes_max() / 2
             || dir.tail.is_crowded()
-            || !dir.doomed.lock().is_empty()
+            || dir.deleting.lock().is_empty() && !dir.doomed.lock().is_empty()
         {
             return true;
         }
@@ -272,8 +273,18 @@ impl Background {
     }
 
     fn begin_round(&mut self) {
-        let doomed = std::mem::take(&mut *self.dir.doomed.lock());
-        let floor_lsn = self.dir.journal.last_lsn();
+        let (doomed, floor_lsn) = {
+            let deleting = self.dir.deleting.lock();
+            let mut doomed = self.dir.doomed.lock();
+            // A log that is told to be deleted must have no entry above the floor.
+            let is_for_later =
+                |doomed: &Doomed| doomed.deleted_log.is_some() && !deleting.is_empty();
+            let (later, now) = std::mem::take(&mut *doomed).into_iter().partition(is_for_later);
+            *doomed = later;
+            let last_lsn = self.dir.journal.last_lsn();
+            let first_deletion = deleting.values().min();
+            (now, first_deletion.map_or(last_lsn, |lsn| last_lsn.min(lsn - 1)))
+        };
         let journal_bytes = self.dir.journal_bytes();
         let todo = std::mem::take(&mut *self.dir.dirty.lock());
         let (done, records) = (Vec::with_capacity(todo.len()), Vec::with_capacity(todo.len()));

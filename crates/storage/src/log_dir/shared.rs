@@ -42,6 +42,9 @@ pub(crate) struct Shared {
     pub(crate) filled: Mutex<Vec<Arc<Log>>>,
     /// Records that the next checkpoint takes along, and what is removed after it.
     pub(crate) doomed: Mutex<Vec<Doomed>>,
+    /// Logs that are being deleted and are not among the doomed yet, with the LSN of the entry that
+    /// says so: no floor may pass it before.
+    pub(crate) deleting: Mutex<BTreeMap<u64, u64>>,
     /// What the checkpoint named as doomed when the directory was opened: it may still be there.
     pub(crate) leftovers: Mutex<Vec<String>>,
     /// Where doomed files were removed since the checkpoint was last rewritten.
@@ -161,6 +164,7 @@ impl Shared {
             dirty: Mutex::default(),
             filled: Mutex::default(),
             doomed: Mutex::default(),
+            deleting: Mutex::default(),
             leftovers: Mutex::default(),
             removed_in: Mutex::default(),
             condition: AtomicU8::new(ONLINE),
@@ -481,7 +485,10 @@ impl Shared {
             if state.deleted {
                 return Err(StorageError::LogUnknown(log.partition().clone()));
             }
+            let mut deleting = self.deleting.lock();
             let lsn = log.enter_small(&mut state, EntryKind::Delete, Vec::new());
+            deleting.insert(log.id(), lsn);
+            drop(deleting);
             state.deleted = true;
             self.give_back_chunks(&mut state);
             lsn
@@ -493,7 +500,11 @@ impl Shared {
         // The log is gone; if its files cannot be moved, nobody else can have its name.
         let doomed =
             self.rename_away(log.partition(), log.id()).inspect_err(|error| self.fail(error))?;
-        self.doomed.lock().push(Doomed { deleted_log: Some(log.id()), path: doomed });
+        {
+            let mut deleting = self.deleting.lock();
+            self.doomed.lock().push(Doomed { deleted_log: Some(log.id()), path: doomed });
+            deleting.remove(&log.id());
+        }
         // Only now is the name free for another log.
         self.logs.write().by_name.remove(log.partition());
         self.background_bell.ring();

@@ -482,6 +482,12 @@ fn dashboards_and_alerts(console: &Console) {
     assert_eq!(status, 200, "{made}");
     console.until("/api/alerts/history", |page| page["total"] == 1);
     console.until("/api/overview", |overview| overview["firingAlerts"] == 1);
+    let overview = console.get("/api/overview");
+    let problems = overview["problems"].as_array().unwrap();
+    assert!(
+        problems.iter().any(|one| one["code"] == "ALERT_FIRING" && one["subject"] == "Silence"),
+        "{overview}"
+    );
     console.until("/api/topics/alerts", |topic| topic["messages"] == 1);
     let (status, preview) = console.send("POST", "/api/alerts/preview", &rule);
     assert_eq!((status, preview["firings"].as_array().unwrap().len()), (200, 1), "{preview}");

@@ -46,11 +46,12 @@ impl Alerts {
         rules.iter().map(|(id, watch)| (id.clone(), watch.stored.rule.name.clone())).collect()
     }
 
-    /// Ids and severities of those that fire and are not silenced.
+    /// Names and severities of those that fire and are not silenced.
     pub(crate) fn firing(&self) -> Vec<(String, &'static str)> {
         let rules = self.rules.lock();
-        let firing = rules.iter().filter(|(_, watch)| watch.is_firing());
-        firing.map(|(id, watch)| (id.clone(), watch.stored.rule.severity.name())).collect()
+        let firing = rules.values().map(|watch| (watch, &watch.stored.rule));
+        let firing = firing.filter(|(watch, _)| watch.is_firing());
+        firing.map(|(_, rule)| (rule.name.clone(), rule.severity.name())).collect()
     }
 
     pub(crate) fn rules(&self) -> Vec<Rule> {

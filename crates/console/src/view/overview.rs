@@ -110,10 +110,10 @@ pub(crate) fn overview(console: &Console) -> Overview {
             .collect();
         lagging.sort_by_key(|lag| std::cmp::Reverse(lag.lag));
         let mut problems = problems(state, &lagging);
-        problems.extend(firing.iter().map(|(id, severity)| Problem_ {
+        problems.extend(firing.iter().map(|(name, severity)| Problem_ {
             code: "ALERT_FIRING",
             severity: if *severity == "critical" { "critical" } else { "warning" },
-            subject: Some(id.clone()),
+            subject: Some(name.clone()),
             value: None,
         }));
         problems.sort_by_key(|problem| problem.severity != "critical");

@@ -85,6 +85,10 @@ impl Input {
                 self.is_done = true;
                 let mut bytes = Vec::new();
                 let read = (&mut self.input).take(ITEM_BYTES_MAX).read_to_end(&mut bytes)?;
+                ensure!(
+                    read as u64 != ITEM_BYTES_MAX,
+                    "the input is longer than {ITEM_BYTES_MAX} bytes"
+                );
                 self.count += read as u64;
                 Ok(Some(Item::Bytes(bytes)))
             }
@@ -323,7 +327,9 @@ mod tests {
         assert_eq!(make(&json, text).unwrap(), some(Some("7"), text));
         let inner = Maker { value: Some("v.0".into()), ..json };
         assert_eq!(make(&inner, text).unwrap(), some(Some("7"), "1"));
-        assert!(make(&inner, "{}").unwrap_err().to_string().contains("c.id"));
+        for (text, missing) in [("{}", "v.0"), (r#"{"v": [1]}"#, "c.id")] {
+            assert!(make(&inner, text).unwrap_err().to_string().contains(missing), "{text}");
+        }
         assert!(make(&inner, "{").is_err());
     }
 

@@ -325,6 +325,16 @@ impl Journal {
         self.sync_buffered()
     }
 
+    /// Lets go of the entries that nobody will write any more.
+    pub(crate) fn forget(&self) {
+        let pending = std::mem::take(&mut self.queue.lock().pending);
+        let mut synced = self.synced.lock();
+        let taken = std::mem::take(&mut synced.taken);
+        let completed = std::mem::take(&mut synced.completed);
+        drop(synced);
+        drop((pending, taken, completed));
+    }
+
     /// Bytes written to the buffered ring since its last sync began.
     pub(crate) fn buffered_unsynced_bytes(&self) -> u64 {
         self.buffered.lock().unsynced_bytes

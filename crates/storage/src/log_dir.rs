@@ -11,6 +11,7 @@ mod shared;
 pub(crate) use close::{read_file, write_file, write_file_unsynced};
 pub use config::LogDirConfig;
 pub use open::OpenReport;
+use shared::User;
 pub use shared::{DirFigures, DirState};
 pub(crate) use shared::{Doomed, Shared};
 
@@ -34,6 +35,7 @@ use std::sync::Arc;
 pub struct LogDir {
     shared: Arc<Shared>,
     workers: Arc<Mutex<Vec<WorkerHandle>>>,
+    _user: Arc<User>,
 }
 
 /// Told what happens to the logs of a directory, on its worker threads. Must not block, and must

@@ -3,7 +3,7 @@
 use super::background::{Background, remove_tree};
 use super::close::{foreign_change, read_file};
 use super::journal_worker::JournalWorker;
-use super::shared::Doomed;
+use super::shared::{Doomed, User};
 use super::{LogDir, LogDirConfig, LogObserver, Shared};
 use crate::TopicPartition;
 use crate::checkpoint::{
@@ -24,6 +24,7 @@ use crate::log_config::LogConfig;
 use crate::segment::SegmentName;
 use afluente_env::Env;
 use afluente_env::disk::Disk;
+use afluente_env::worker::{Doorbell, Step, Worker};
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::uuid::Uuid;
 use afluente_stdx::crc32c::crc32c;
@@ -94,6 +95,7 @@ pub(super) fn open(
         loaded.facts.floor_lsn,
         lock,
     ));
+    let user = Arc::new(User(Arc::clone(&shared)));
     shared.leftovers.lock().append(&mut loaded.doomed);
     let mut background = Background::new(Arc::clone(&shared));
     let mut recovery = Recovery::new(&shared, loaded, &mut report)?;
@@ -112,13 +114,17 @@ pub(super) fn open(
     let next_lsn = next_lsn.max(synced.greatest_lsn + 1).max(buffered.greatest_lsn + 1);
     shared.journal.install(synced, buffered, next_lsn);
     begin_run(&shared, file_bytes_min)?;
+    let start = |name, bell: &Doorbell, worker: Box<dyn Worker>| {
+        env.workers.start(name, bell, InUse { worker, _user: Arc::clone(&user) })
+    };
+    let journal = JournalWorker::new(Arc::clone(&shared));
     let mut workers = vec![
-        env.workers.start("journal", &shared.journal.bell, JournalWorker::new(Arc::clone(&shared))),
-        env.workers.start("log-background", &shared.background_bell, background),
+        start("journal", &shared.journal.bell, Box::new(journal)),
+        start("log-background", &shared.background_bell, Box::new(background)),
     ];
     for lane in 0..COLD_READER_COUNT {
         let reader = ColdReader::new(Arc::clone(&shared), lane);
-        workers.push(env.workers.start("cold-reader", shared.cold.bell(lane), reader));
+        workers.push(start("cold-reader", shared.cold.bell(lane), Box::new(reader)));
     }
     for tail in &report.torn_tails {
         tracing::warn!(
@@ -128,7 +134,19 @@ pub(super) fn open(
             "the journal ends in a frame that was not finished; nothing in it was acknowledged"
         );
     }
-    Ok((LogDir { shared, workers: Arc::new(Mutex::new(workers)) }, report))
+    Ok((LogDir { shared, workers: Arc::new(Mutex::new(workers)), _user: user }, report))
+}
+
+/// A worker, which uses the directory as long as it lives.
+struct InUse {
+    worker: Box<dyn Worker>,
+    _user: Arc<User>,
+}
+
+impl Worker for InUse {
+    fn step(&mut self) -> Step {
+        self.worker.step()
+    }
 }
 
 /// Makes the log directory if need be; its name is durable then.

@@ -73,6 +73,22 @@ pub(crate) struct Shared {
     pub(super) lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
 
+/// Who uses a directory: its handles and its workers. Logs know their directory, and it them; when
+/// nobody is left who could write to it, it forgets them, so that its memory comes free without a
+/// clean stop, too.
+pub(super) struct User(pub(super) Arc<Shared>);
+
+impl Drop for User {
+    fn drop(&mut self) {
+        // Outside of the locks: the last reference to a log may be among them.
+        let by_name = std::mem::take(&mut self.0.logs.write().by_name);
+        let dirty = std::mem::take(&mut *self.0.dirty.lock());
+        let filled = std::mem::take(&mut *self.0.filled.lock());
+        drop((by_name, dirty, filled));
+        self.0.journal.forget();
+    }
+}
+
 /// The logs of a directory.
 #[derive(Default)]
 pub(crate) struct Logs {

@@ -49,6 +49,15 @@ struct Run {
     trace: Vec<String>,
 }
 
+impl Drop for Run {
+    /// The workers of the last process know its machine, and the machine them.
+    fn drop(&mut self) {
+        if let Some(world) = &self.world {
+            world.machine.kill();
+        }
+    }
+}
+
 impl Run {
     fn new(seed: u64) -> Self {
         let rng = Rng::seeded(seed);
@@ -682,18 +691,48 @@ impl World {
     }
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number("AFLUENTE_SEED").unwrap_or(0);
-    first..first + number("AFLUENTE_SEEDS").unwrap_or(500)
-}
+/// Seeds of one test. Each test is a process of its own with its own memory, and they run side by side.
+const SEEDS_EACH: u64 = 100;
 
 /// `AFLUENTE_SEED=17 AFLUENTE_SEEDS=1` repeats one, `AFLUENTE_SEEDS=50000` runs many, best of a release
 /// build.
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_invented() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("AFLUENTE_SEED").unwrap_or(0);
+    check(first..first + number("AFLUENTE_SEEDS").unwrap_or(SEEDS_EACH));
+}
+
+/// The seeds after those of the first test, unless that was asked for others.
+fn check_part(part: u64) {
+    if std::env::var_os("AFLUENTE_SEEDS").is_none() {
+        check(part * SEEDS_EACH..(part + 1) * SEEDS_EACH);
+    }
+}
+
+#[test]
+fn nothing_is_lost_with_the_second_hundred_of_seeds() {
+    check_part(1);
+}
+
+#[test]
+fn nothing_is_lost_with_the_third_hundred_of_seeds() {
+    check_part(2);
+}
+
+#[test]
+fn nothing_is_lost_with_the_fourth_hundred_of_seeds() {
+    check_part(3);
+}
+
+#[test]
+fn nothing_is_lost_with_the_fifth_hundred_of_seeds() {
+    check_part(4);
+}
+
+fn check(seeds: std::ops::Range<u64>) {
     let mut failed = Vec::new();
-    for seed in seeds() {
+    for seed in seeds {
         let mut run = Run::new(seed);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.go(250)));
         if outcome.is_err() {

@@ -1,7 +1,7 @@
 //! What is under Kafka's protocol on the connections of a client: TLS, and who logs in.
 //!
 //! Read from `security.protocol`, `ssl.*` and `sasl.*` when the client is made; files are read then,
-//! and not again. What logs in is known to [`Login`], which gives fresh credentials for each
+//! and not again. What logs in is known to `Login`, which gives fresh credentials for each
 //! connection, and again before a session ends (KIP-368).
 
 mod files;

@@ -62,6 +62,7 @@ pub mod produce;
 pub mod push_telemetry;
 pub mod remove_raft_voter;
 pub mod renew_delegation_token;
+mod repeated;
 pub mod sync_group;
 pub(crate) mod topic_configs;
 pub mod txn_offset_commit;

@@ -7,12 +7,15 @@ use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::numbers::{LeaderEpoch, Offset};
 use afluente_storage::{
     AppendError, AppendOptions, Appended, Log, ReadData, ReadError, ReadOutcome, ReadRequest,
-    TimestampFound, TimestampQuery,
+    TimestampFound, TimestampQuery, UpTo,
 };
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use tokio::sync::oneshot;
+
+/// How much is read at once on the way to the end.
+const READ_BYTES: usize = 4 << 20;
 
 /// One partition.
 pub struct Partition {
@@ -129,14 +132,49 @@ impl Partition {
     /// # Errors
     /// The offset is outside of the log, or the disk failed.
     pub async fn read(&self, request: ReadRequest) -> Result<ReadData, ReadError> {
-        match self.log.read(request)? {
-            ReadOutcome::Data(data) => Ok(data),
-            ReadOutcome::Cold(cold) => {
-                let (sender, receiver) = oneshot::channel();
-                // Nobody listens any more when the client is gone.
-                self.log.read_cold(cold, move |read| drop(sender.send(read)));
-                receiver.await.unwrap_or(Err(ReadError::Deleted))
-            }
+        read(&self.log, request).await
+    }
+}
+
+/// [`Partition::read`], of a log that is no partition yet.
+async fn read(log: &Arc<Log>, request: ReadRequest) -> Result<ReadData, ReadError> {
+    match log.read(request)? {
+        ReadOutcome::Data(data) => Ok(data),
+        ReadOutcome::Cold(cold) => {
+            let (sender, receiver) = oneshot::channel();
+            // Nobody listens any more when the client is gone.
+            log.read_cold(cold, move |read| drop(sender.send(read)));
+            receiver.await.unwrap_or(Err(ReadError::Deleted))
         }
     }
+}
+
+/// Gives `to` the batches of a log from the one with offset `from` to its present end, a few MiB at
+/// a time, each with the offset that was asked for: records below it come along in its batch.
+///
+/// # Errors
+/// The log cannot be read, or what `to` says.
+pub(crate) async fn read_to_end<E: From<ReadError>>(
+    log: &Arc<Log>,
+    from: Offset,
+    mut to: impl FnMut(&Bytes, Offset) -> Result<(), E>,
+) -> Result<(), E> {
+    let (mut offset, end) = (from, log.end_offset());
+    while offset < end {
+        let request = ReadRequest {
+            offset,
+            max_bytes: READ_BYTES,
+            at_least_one_batch: true,
+            up_to: UpTo::LogEnd,
+        };
+        let data = read(log, request).await?;
+        let next = data.next_offset;
+        // In one piece: a batch may lie across two of them.
+        to(&data.records.into_bytes(), offset)?;
+        if next <= offset {
+            break;
+        }
+        offset = next;
+    }
+    Ok(())
 }

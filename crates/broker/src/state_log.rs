@@ -1,7 +1,7 @@
 //! A partition in which a coordinator keeps its state: written as batches of keys and values, read
 //! from its beginning when the coordinator starts.
 
-use crate::partition::Partition;
+use crate::partition::{self, Partition};
 use crate::waiting::AckWait;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::numbers::Offset;
@@ -10,12 +10,9 @@ use afluente_protocol::records::{
     OpenBatch, RecordsError, TxnOutcome,
 };
 use afluente_storage::origin::AppendOrigin;
-use afluente_storage::{AppendOptions, ReadError, ReadRequest, UpTo};
+use afluente_storage::{AppendOptions, ReadError};
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// How much is read at once on the way up.
-const READ_BYTES: usize = 4 << 20;
 
 /// The largest batch that is taken out of its compression; ours are far smaller.
 const BATCH_BYTES_MAX: usize = 256 << 20;
@@ -95,25 +92,10 @@ impl StateLog {
     pub(crate) async fn tell(&self, mut to: impl FnMut(Told)) -> Result<(), LoadError> {
         let mut decompressor = Decompressor::new();
         let log = self.partition.log();
-        let mut offset = log.start_offset();
-        let end = log.end_offset();
-        while offset < end {
-            let request = ReadRequest {
-                offset,
-                max_bytes: READ_BYTES,
-                at_least_one_batch: true,
-                up_to: UpTo::LogEnd,
-            };
-            let read = self.partition.read(request).await?;
-            let next = read.next_offset;
-            // In one piece: a batch may lie across two of them.
-            tell_batches(&read.records.into_bytes(), offset, &mut decompressor, &mut to)?;
-            if next <= offset {
-                break;
-            }
-            offset = next;
-        }
-        Ok(())
+        partition::read_to_end(log, log.start_offset(), |bytes, from| {
+            tell_batches(bytes, from, &mut decompressor, &mut to).map_err(LoadError::from)
+        })
+        .await
     }
 }
 

@@ -32,8 +32,8 @@ pub use codec::{Compression, Compressor, Decompressor, GzipLevel, Lz4Level, Zstd
 pub use control::{ControlType, EndTxnMarker, MarkerPlace, TxnOutcome};
 pub use error::RecordsError;
 pub use header::{
-    Attributes, BATCH_HEADER_BYTES, BatchHeader, CodecId, TimestampType, patch_base_offset,
-    patch_leader_epoch,
+    Attributes, BATCH_HEADER_BYTES, BatchHeader, CRC_COVERS_FROM, CodecId, LEGACY_LENGTH_MIN,
+    LENGTH_OVERHEAD_BYTES, MAGIC_AT, TimestampType, patch_base_offset, patch_leader_epoch,
 };
 pub use legacy::{LegacyMessage, LegacyMessages};
 pub use record::{

@@ -59,9 +59,7 @@ pub(super) async fn alter(
 
 /// The resources that a request names more than once: none of them is changed.
 pub(super) fn repeated<'a>(named: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, String)> {
-    let mut once = BTreeSet::new();
-    let again = named.filter(|one| !once.insert(*one));
-    again.map(|(kind, name)| (kind, name.to_owned())).collect()
+    super::repeated::repeated(named, |(kind, name)| (kind, name.to_owned()))
 }
 
 /// What a repeated resource is answered.

@@ -5,15 +5,13 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use afluente_auth::scram::ScramHash;
 use afluente_cluster::controller::{self, ScramKeys, ScramMechanism};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::alter_user_scram_credentials_request::AlterUserScramCredentialsRequest;
 use afluente_protocol::messages::alter_user_scram_credentials_response::{
     AlterUserScramCredentialsResponse, AlterUserScramCredentialsResult,
 };
-use bytes::Bytes;
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256, Sha512};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,23 +44,13 @@ pub(crate) async fn handle(
 /// RFC 5802, section 3: `StoredKey = H(HMAC(SaltedPassword, "Client Key"))` and `ServerKey =
 /// HMAC(SaltedPassword, "Server Key")`.
 fn keys(mechanism: ScramMechanism, salted_password: &[u8]) -> ScramKeys {
-    const ANY_LENGTH: &str = "a key of HMAC may have any length";
-    macro_rules! keys {
-        ($hash:ty) => {{
-            let mac = |text: &[u8]| {
-                let mut mac = Hmac::<$hash>::new_from_slice(salted_password).expect(ANY_LENGTH);
-                mac.update(text);
-                mac.finalize().into_bytes()
-            };
-            ScramKeys {
-                stored: Bytes::copy_from_slice(&<$hash>::digest(mac(b"Client Key"))),
-                server: Bytes::copy_from_slice(&mac(b"Server Key")),
-            }
-        }};
-    }
-    match mechanism {
-        ScramMechanism::Sha256 => keys!(Sha256),
-        ScramMechanism::Sha512 => keys!(Sha512),
+    let hash = match mechanism {
+        ScramMechanism::Sha256 => ScramHash::Sha256,
+        ScramMechanism::Sha512 => ScramHash::Sha512,
+    };
+    ScramKeys {
+        stored: hash.hash(&hash.client_key(salted_password)).into(),
+        server: hash.server_key(salted_password).into(),
     }
 }
 
@@ -89,11 +77,10 @@ mod tests {
         let auth_message = "n=user,r=rOprNGfwEbeRWgbNEkqO,\
             r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,\
             c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
-        let mut mac = Hmac::<Sha256>::new_from_slice(&server).unwrap();
-        mac.update(auth_message.as_bytes());
+        let sha256 = ScramHash::Sha256;
         // v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=
         assert_eq!(
-            hex(&mac.finalize().into_bytes()),
+            hex(&sha256.server_signature(&server, auth_message.as_bytes())),
             "eabae24d1062db75a9451ff0b6ea7e98c8546549ff741e672d3251b2397de46e"
         );
         // p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ= is the client's key, masked by a signature
@@ -103,11 +90,9 @@ mod tests {
             0xbd, 0xca, 0xd6, 0xa0, 0xf7, 0x38, 0xdf, 0x30, 0x78, 0x2c, 0xaa, 0x69, 0xa2, 0xcf,
             0xb0, 0x27, 0x75, 0x54,
         ];
-        let mut mac = Hmac::<Sha256>::new_from_slice(&stored).unwrap();
-        mac.update(auth_message.as_bytes());
-        let signature = mac.finalize().into_bytes();
+        let signature = sha256.hmac(&stored, auth_message.as_bytes());
         let client_key: Vec<u8> = proof.iter().zip(signature).map(|(p, s)| p ^ s).collect();
-        assert_eq!(stored[..], Sha256::digest(&client_key)[..]);
+        assert_eq!(stored[..], sha256.hash(&client_key)[..]);
         assert_eq!(keys(ScramMechanism::Sha512, &salted).stored.len(), 64);
     }
 }

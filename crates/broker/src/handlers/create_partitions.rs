@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::handlers::repeated::repeated;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::create_partitions_request::{
     CreatePartitionsRequest, CreatePartitionsTopic,
@@ -11,7 +12,6 @@ use afluente_protocol::messages::create_partitions_request::{
 use afluente_protocol::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(crate) async fn handle(
@@ -19,13 +19,8 @@ pub(crate) async fn handle(
     _context: &RequestContext<'_>,
     request: CreatePartitionsRequest,
 ) -> Result<CreatePartitionsResponse, CloseReason> {
-    let mut once = BTreeSet::new();
-    let again: BTreeSet<String> = request
-        .topics
-        .iter()
-        .filter(|topic| !once.insert(topic.name.as_str()))
-        .map(|topic| topic.name.clone())
-        .collect();
+    let names = request.topics.iter().map(|topic| topic.name.as_str());
+    let again = repeated(names, str::to_owned);
     let wanted: Vec<CreatePartitionsTopic> =
         request.topics.iter().filter(|topic| !again.contains(&topic.name)).cloned().collect();
     let results = broker.metadata.create_partitions(broker, &wanted, request.validate_only).await;

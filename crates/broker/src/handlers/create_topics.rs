@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
+use crate::handlers::repeated::repeated;
 use crate::handlers::topic_configs;
 use crate::metadata;
 use afluente_cluster::controller::{NewTopic, Refusal};
@@ -65,9 +66,7 @@ fn accepted(broker: &Broker, topic: &CreatableTopic, new: &NewTopic) -> Creatabl
 }
 
 fn named_twice(topics: &[CreatableTopic]) -> BTreeSet<String> {
-    let mut once = BTreeSet::new();
-    let again = topics.iter().filter(|topic| !once.insert(topic.name.as_str()));
-    again.map(|topic| topic.name.clone()).collect()
+    repeated(topics.iter().map(|topic| topic.name.as_str()), str::to_owned)
 }
 
 fn refused(topic: &CreatableTopic, (code, message): Refusal) -> CreatableTopicResult {

@@ -78,12 +78,10 @@ pub(crate) async fn handle(
 
 /// The partitions that a request names more than once: each is answered once, with an error.
 fn repeated(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
-    let mut once = BTreeSet::new();
     let named = request.topics.iter().flat_map(|topic| {
         topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index))
     });
-    let again = named.filter(|one| !once.insert(*one));
-    again.map(|(topic, index)| (topic.to_owned(), index)).collect()
+    super::repeated::repeated(named, |(topic, index)| (topic.to_owned(), index))
 }
 
 /// Whether a request of `version` may ask for this timestamp.

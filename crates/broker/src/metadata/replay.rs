@@ -2,19 +2,17 @@
 
 use super::log::{MetadataError, damaged};
 use super::quorum::Quorum;
+use crate::partition;
 use afluente_cluster::image::{MetadataImage, Misfit};
 use afluente_protocol::message::DecodeError;
 use afluente_protocol::messages::metadata::MetadataRecord;
 use afluente_protocol::metadata_log::read_metadata_record;
 use afluente_protocol::numbers::Offset;
 use afluente_protocol::records::{ControlType, Decompressor, OpenBatch};
-use afluente_storage::{Log, ReadError, ReadOutcome, ReadRequest, UpTo};
+use afluente_storage::Log;
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
-/// How much is read at once.
-const READ_BYTES: usize = 4 << 20;
 /// The largest batch that is taken out of its compression; Kafka writes 8 MiB at most.
 pub(super) const BATCH_BYTES_MAX: usize = 64 << 20;
 
@@ -33,32 +31,12 @@ impl Replay {
         log: &Arc<Log>,
         start: Offset,
     ) -> Result<usize, MetadataError> {
-        let (mut offset, mut bytes_read) = (start, 0);
-        while offset < log.end_offset() {
-            let request = ReadRequest {
-                offset,
-                max_bytes: READ_BYTES,
-                at_least_one_batch: true,
-                up_to: UpTo::LogEnd,
-            };
-            let read = match log.read(request)? {
-                ReadOutcome::Data(data) => data,
-                ReadOutcome::Cold(cold) => {
-                    let (sender, receiver) = oneshot::channel();
-                    log.read_cold(cold, Box::new(move |read| drop(sender.send(read))));
-                    receiver.await.unwrap_or(Err(ReadError::Deleted))?
-                }
-            };
-            let next = read.next_offset;
-            // In one piece: a batch may lie across two of them.
-            let bytes = read.records.into_bytes();
+        let mut bytes_read = 0;
+        partition::read_to_end(log, start, |bytes, from| {
             bytes_read += bytes.len();
-            self.batches(&bytes, offset)?;
-            if next <= offset {
-                break;
-            }
-            offset = next;
-        }
+            self.batches(bytes, from)
+        })
+        .await?;
         Ok(bytes_read)
     }
 

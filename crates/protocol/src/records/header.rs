@@ -23,20 +23,21 @@ use crate::numbers::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 pub const BATCH_HEADER_BYTES: usize = 61;
 
 /// Bytes that come before what the length field counts: base offset and the length itself.
-pub(super) const LENGTH_OVERHEAD_BYTES: usize = 12;
+pub const LENGTH_OVERHEAD_BYTES: usize = 12;
 /// The length field of a batch with no bytes in its records section.
 const LENGTH_MIN: i32 = 49;
 const _: () = assert!(LENGTH_MIN as usize == BATCH_HEADER_BYTES - LENGTH_OVERHEAD_BYTES);
 
 /// The length field of a v0 message without key and value, the smallest there ever was.
-pub(super) const LEGACY_LENGTH_MIN: i32 = 14;
+pub const LEGACY_LENGTH_MIN: i32 = 14;
 
 const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
-pub(super) const MAGIC_AT: usize = 16;
+/// Where the magic byte lies, in every format.
+pub const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-/// The first byte that the CRC covers.
-pub(super) const CRC_COVERS_FROM: usize = 21;
+/// The first byte that the CRC covers: the attributes, and all that comes behind.
+pub const CRC_COVERS_FROM: usize = 21;
 const LAST_OFFSET_DELTA_AT: usize = 23;
 const BASE_TIMESTAMP_AT: usize = 27;
 const MAX_TIMESTAMP_AT: usize = 35;

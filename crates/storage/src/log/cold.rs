@@ -9,14 +9,11 @@ use crate::read::{ReadData, ReadError, ReadOutcome, ReadRequest, UpTo};
 use crate::segment::SegmentName;
 use afluente_env::disk::{Access, OpenHow, read_full_at};
 use afluente_protocol::numbers::Offset;
-use afluente_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
+use afluente_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, CRC_COVERS_FROM};
 use afluente_protocol::rope::Records;
 use afluente_stdx::crc32c::Crc32c;
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// Where the bytes of a batch begin that its checksum covers.
-const CRC_COVERS_FROM: usize = 21;
 
 /// Reads whole batches from `request.offset` on.
 pub(crate) fn read(log: &Arc<Log>, request: &ReadRequest) -> Result<ReadData, ReadError> {

@@ -16,7 +16,7 @@
 
 use super::Log;
 use super::cold::Walk;
-use super::flush::Extent;
+use super::flush::{Extent, byte_count};
 use crate::checkpoint::Record;
 use crate::compaction::{
     CleanRules, CleanedSegment, Cleaner, CleanerError, KeyOffsets, LogFacts, SegmentFacts,
@@ -220,15 +220,14 @@ impl Log {
         write_file(disk, &name.cleaned(&name.time_index(&directory)), cleaned.index.times.bytes())?;
         write_file(disk, &name.cleaned(&name.txn_index(&directory)), &txns)?;
         disk.sync_dir(&directory).doing("sync", &directory)?;
-        let count = |bytes: &[u8]| u32::try_from(bytes.len()).expect("far below 4 GiB");
         let segment = Segment {
             size,
             newest: cleaned.index.newest(),
             first_timestamp_ms,
             generation: name.generation,
-            offset_index_bytes: count(cleaned.index.offsets.bytes()),
-            time_index_bytes: count(cleaned.index.times.bytes()),
-            txn_index_bytes: count(&txns),
+            offset_index_bytes: byte_count(cleaned.index.offsets.bytes()),
+            time_index_bytes: byte_count(cleaned.index.times.bytes()),
+            txn_index_bytes: byte_count(&txns),
             txn_index_crc: Some(crc32c(&txns)),
             aborted: (!cleaned.txns.is_empty()).then(|| Box::new(cleaned.txns)),
             is_trimmed: true,

@@ -1,6 +1,7 @@
 //! What of a log is read from its own files when its directory is opened.
 
 use super::Log;
+use super::flush::byte_count;
 use crate::TopicPartition;
 use crate::checkpoint::{LogRecord, SegmentRecord};
 use crate::error::{IoContext, StorageError};
@@ -55,8 +56,8 @@ impl Log {
             let path = segment.name().txn_index(&directory);
             let bytes = read_file(disk, &path)?;
             match check_txn_index(bytes.as_deref(), segment, end) {
-                Ok(aborted) => {
-                    segment.txn_index_crc = Some(crc32c(&aborted.encode()));
+                Ok((aborted, crc)) => {
+                    segment.txn_index_crc = Some(crc);
                     segment.aborted = Some(Box::new(aborted));
                 }
                 Err((position, expected, found)) => {
@@ -96,12 +97,13 @@ impl Log {
 /// Position, what was expected there, what was found.
 type Damage = (u64, String, String);
 
-/// The transaction index of a segment that ends before `end`, from the bytes of its file.
+/// The transaction index of a segment that ends before `end`, from the bytes of its file, and their
+/// checksum.
 fn check_txn_index(
     bytes: Option<&[u8]>,
     segment: &Segment,
     end: Offset,
-) -> Result<TxnIndex, Damage> {
+) -> Result<(TxnIndex, u32), Damage> {
     let len = segment.txn_index_bytes as usize;
     let expected = || format!("{len} bytes of a transaction index");
     let Some(bytes) = bytes else { return Err((0, expected(), "no file".to_owned())) };
@@ -113,28 +115,31 @@ fn check_txn_index(
         let expected = format!("{len} bytes with the CRC {expected:#010x}");
         return Err((0, expected, format!("bytes with {crc:#010x}")));
     }
-    TxnIndex::decode(segment.base, counted, end).map_err(|error| (0, expected(), error.to_string()))
+    let index = TxnIndex::decode(segment.base, counted, end);
+    index.map(|index| (index, crc)).map_err(|error| (0, expected(), error.to_string()))
 }
 
 impl LogRecord {
     /// Of a log that Apache Kafka has left.
     pub(crate) fn imported(log_id: u64, partition: &KafkaPartition, log: ImportedLog) -> Self {
-        let count = |bytes: usize| u32::try_from(bytes).expect("an index is far below 4 GiB");
         let mut segments: Vec<SegmentRecord> = log
             .segments
             .iter()
-            .map(|segment| SegmentRecord {
-                base: segment.base,
-                size: segment.size_bytes,
-                timestamp_max: segment.newest.map_or(-1, |newest| newest.timestamp_ms),
-                timestamp_max_offset: segment.newest.map_or(Offset(-1), |newest| newest.offset),
-                first_timestamp: segment.first_timestamp_ms.unwrap_or(-1),
-                made_at_ms: segment.modified_ms,
-                txn_index_bytes: count(segment.txns.encode().len()),
-                offset_index_bytes: count(segment.offsets.bytes().len()),
-                time_index_bytes: count(segment.times.bytes().len()),
-                generation: 0,
-                txn_index_crc: Some(crc32c(&segment.txns.encode())),
+            .map(|segment| {
+                let txns = segment.txns.encode();
+                SegmentRecord {
+                    base: segment.base,
+                    size: segment.size_bytes,
+                    timestamp_max: segment.newest.map_or(-1, |newest| newest.timestamp_ms),
+                    timestamp_max_offset: segment.newest.map_or(Offset(-1), |newest| newest.offset),
+                    first_timestamp: segment.first_timestamp_ms.unwrap_or(-1),
+                    made_at_ms: segment.modified_ms,
+                    txn_index_bytes: byte_count(&txns),
+                    offset_index_bytes: byte_count(segment.offsets.bytes()),
+                    time_index_bytes: byte_count(segment.times.bytes()),
+                    generation: 0,
+                    txn_index_crc: Some(crc32c(&txns)),
+                }
             })
             .collect();
         if segments.is_empty() {

@@ -6,16 +6,10 @@
 
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::produce_request::TopicProduceData;
+use afluente_protocol::records::{
+    Attributes, CRC_COVERS_FROM, LEGACY_LENGTH_MIN, LENGTH_OVERHEAD_BYTES, MAGIC_AT, MAGIC_V2,
+};
 use afluente_protocol::rope::Records;
-
-/// Base offset and length, in front of what the length counts.
-const OVERHEAD: usize = 12;
-/// The smallest length that the oldest message format could have.
-const LENGTH_MIN: i32 = 14;
-const MAGIC_AT: usize = 16;
-const MAGIC: i8 = 2;
-const ATTRIBUTES_AT: usize = 21;
-const TRANSACTIONAL: u8 = 0x10;
 
 /// # Errors
 /// What the whole request is refused with, and what is said of it.
@@ -37,33 +31,36 @@ pub(super) fn check(
 
 /// Whether the first batch is transactional; false where there is no whole batch.
 fn look_at(records: &Records) -> Result<bool, (ErrorCode, Option<String>)> {
-    let mut head = [0_u8; ATTRIBUTES_AT + 2];
+    // To the end of the attributes, the first thing that the checksum covers.
+    let mut head = [0_u8; CRC_COVERS_FROM + 2];
     let mut present = 0;
     for piece in records.pieces() {
         let taken = piece.len().min(head.len() - present);
         head[present..present + taken].copy_from_slice(&piece[..taken]);
         present += taken;
     }
-    if present < OVERHEAD {
+    if present < LENGTH_OVERHEAD_BYTES {
         return Ok(false);
     }
     let length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
     let corrupt = |message: String| Err((ErrorCode::CorruptMessage, Some(message)));
-    if length < LENGTH_MIN {
+    if length < LEGACY_LENGTH_MIN {
         return corrupt(format!(
-            "Record size {length} is less than the minimum record overhead ({LENGTH_MIN})"
+            "Record size {length} is less than the minimum record overhead ({LEGACY_LENGTH_MIN})"
         ));
     }
     if present <= MAGIC_AT {
         return Ok(false);
     }
     let magic = head[MAGIC_AT].cast_signed();
-    if !(0..=MAGIC).contains(&magic) {
+    if !(0..=MAGIC_V2).contains(&magic) {
         return corrupt(format!("Invalid magic found in record: {magic}"));
     }
-    let is_whole = usize::try_from(length).is_ok_and(|length| OVERHEAD + length <= records.len());
-    Ok(magic == MAGIC
+    let is_whole =
+        usize::try_from(length).is_ok_and(|length| LENGTH_OVERHEAD_BYTES + length <= records.len());
+    let attributes = [head[CRC_COVERS_FROM], head[CRC_COVERS_FROM + 1]];
+    Ok(magic == MAGIC_V2
         && is_whole
         && present == head.len()
-        && head[ATTRIBUTES_AT + 1] & TRANSACTIONAL != 0)
+        && Attributes::from_bits(i16::from_be_bytes(attributes)).is_transactional())
 }

@@ -42,8 +42,8 @@
 //!
 //! # Memory
 //! What waits to be polled is bounded: a partition with `max.partition.fetch.bytes` in its queue is
-//! not fetched, nor is any with `fetch.max.bytes` in all queues together; on top may come one answer
-//! of each broker. Records that the program keeps count for themselves: each keeps its whole batch.
+//! not fetched, nor is any with `fetch.max.bytes` in all queues that are not paused together; on top
+//! may come one answer of each broker. Records that the program keeps count for themselves: each keeps its whole batch.
 
 pub mod assignor;
 mod calls;

@@ -196,6 +196,12 @@ impl Error {
         }
     }
 
+    /// Whether what failed may work later, as far as one attempt of many in the background is
+    /// concerned: also when it was its time that ran out.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_retriable() || matches!(self, Self::DeadlinePassed { .. })
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retriable(&self) -> bool {

@@ -116,7 +116,7 @@ use afluente_protocol::records::NewRecord;
 use coordinator::Coordinator;
 use delivery::Settled;
 use partitioner::Partitioner;
-use sender::{Sender, Shared, is_passing};
+use sender::{Sender, Shared};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
@@ -482,7 +482,7 @@ impl Producer {
 
     /// An error of a coordinator: the state changes with it, unless the call may be made again.
     fn noted(&self, error: Error) -> Error {
-        if is_passing(&error) {
+        if error.may_pass() {
             return error;
         }
         let error = self.0.shared.failed(error);

@@ -56,11 +56,25 @@ pub(super) async fn commit(
     let mut retry = shared.client.retry(deadline);
     loop {
         let asked_as = shared.group.metadata();
+        let in_rebalance = || ConsumerError::CommitFailed {
+            group: group_id.to_owned(),
+            code: ErrorCode::RebalanceInProgress,
+        };
+        // As in Kafka's client: it would wait behind the JoinGroup, and come with an old generation.
+        if shared.group.is_joining() {
+            return Err(in_rebalance());
+        }
         let error = match commit_once(shared, group_id, offsets, deadline).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
         match error.error_code() {
+            // The join was quicker; the member has gone on, and is not lost.
+            Some(ErrorCode::IllegalGeneration)
+                if shared.group.is_joining() || shared.group.metadata() != asked_as =>
+            {
+                return Err(in_rebalance());
+            }
             Some(
                 code @ (ErrorCode::UnknownMemberId
                 | ErrorCode::IllegalGeneration

@@ -92,7 +92,7 @@ pub(super) async fn run(shared: Arc<Shared>, node: i32) {
                     }
                 }
                 forget_preferred(&shared, node, &wanted);
-                if !error.is_retriable() && !error.is_stale_metadata() {
+                if !error.may_pass() && !error.is_stale_metadata() {
                     shared.fail(error.into());
                 }
                 shared.ring_work();
@@ -457,7 +457,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                 Some(Err(error)) => {
                     failures += 1;
                     tracing::debug!(%error, "could not refresh metadata");
-                    if !error.is_retriable() && !matches!(error, Error::DeadlinePassed { .. }) {
+                    if !error.may_pass() {
                         shared.fail(error.into());
                     }
                 }

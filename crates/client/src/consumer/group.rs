@@ -55,6 +55,9 @@ pub(super) struct GroupShared {
 
 struct Identity {
     metadata: GroupMetadata,
+    /// A JoinGroup or a SyncGroup is on its way: what is sent behind it would come with a generation
+    /// that is over.
+    is_joining: bool,
     /// Counts the requests of a program to rejoin.
     rejoins: u64,
 }
@@ -90,7 +93,7 @@ impl GroupShared {
             ..GroupMetadata::of_group(group_id)
         };
         Self {
-            identity: Mutex::new(Identity { metadata, rejoins: 0 }),
+            identity: Mutex::new(Identity { metadata, is_joining: false, rejoins: 0 }),
             pending: Mutex::new(None),
             subscribed: Mutex::default(),
             polls: Mutex::new(Polls { running: 0, ended_at: now }),
@@ -108,9 +111,18 @@ impl GroupShared {
     }
 
     fn set_member(&self, member_id: &str, generation_id: i32) {
-        let metadata = &mut self.identity.lock().metadata;
-        member_id.clone_into(&mut metadata.member_id);
-        metadata.generation_id = generation_id;
+        let mut identity = self.identity.lock();
+        member_id.clone_into(&mut identity.metadata.member_id);
+        identity.metadata.generation_id = generation_id;
+        identity.is_joining &= generation_id >= 0;
+    }
+
+    fn set_joining(&self, is_joining: bool) {
+        self.identity.lock().is_joining = is_joining;
+    }
+
+    pub(super) fn is_joining(&self) -> bool {
+        self.identity.lock().is_joining
     }
 
     pub(super) fn rejoins(&self) -> u64 {

@@ -7,6 +7,7 @@ use super::group::{Event, Partitions};
 use super::race::{Either, race};
 use super::records::Records;
 use super::shared::Shared;
+use super::state::Mode;
 use super::{Consumer, commit};
 use crate::topic_partition::TopicPartition;
 use afluente_env::clock::Moment;
@@ -108,6 +109,10 @@ impl Consumer {
 
     /// Does what the group asks for.
     async fn follow(&self, event: &Event) {
+        // One from before the program went over to partitions of its own choice.
+        if self.shared.state.lock().mode != Mode::Subscribed {
+            return;
+        }
         let listener = Arc::clone(&*self.listener.lock());
         match event {
             Event::Revoke(partitions) => {

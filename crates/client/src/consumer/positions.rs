@@ -143,7 +143,7 @@ async fn committed(shared: &Shared, asked: Asked, retry_at: Moment) -> bool {
                 rest(&mut guard, &partition, version, retry_at);
             }
             drop(guard);
-            if !error.is_retriable() && !is_passing(&error) {
+            if !error.may_pass() && !is_passing(&error) {
                 shared.fail(error.into());
             }
             false
@@ -188,8 +188,14 @@ async fn resets(
     }
     let mut is_fine = true;
     let mut state = shared.state.lock();
-    for (partition, (version, _)) in asked {
+    for (partition, (version, reset)) in asked {
         match answers.remove(&partition) {
+            None if reset == OffsetReset::None => {
+                if let Some(found) = current(&mut state, &partition, version) {
+                    let partition = partition.clone();
+                    found.error = Some(ConsumerError::NoOffset { partition });
+                }
+            }
             Some(Ok(found)) if found.offset.is_some() => {
                 if current(&mut state, &partition, version).is_some() {
                     let offset = Offset(found.offset.expect("it was looked at"));
@@ -198,7 +204,7 @@ async fn resets(
                     state.seek(&partition, Position { offset, leader_epoch });
                 }
             }
-            Some(Err(error)) if !error.is_retriable() => {
+            Some(Err(error)) if !error.may_pass() => {
                 if let Some(found) = current(&mut state, &partition, version) {
                     found.error = Some(error.into());
                 }
@@ -243,7 +249,7 @@ async fn validations(
                 found.need = Need::Nothing;
                 found.checked_epoch = i32::MAX;
             }
-            Some(Err(error)) if !error.is_retriable() => found.error = Some(error.into()),
+            Some(Err(error)) if !error.may_pass() => found.error = Some(error.into()),
             _ => {
                 found.retry_at = Some(retry_at);
                 is_fine = false;

@@ -123,11 +123,10 @@ pub(super) struct State {
     partitions: BTreeMap<TopicPartition, PartitionState>,
     /// Whose turn it is: a poll begins behind the partition that the last one ended with.
     last_polled: Option<TopicPartition>,
-    pub(super) queued_bytes: usize,
     next_version: u64,
     /// A partition with as much in its queue is not fetched.
     partition_bytes_full: usize,
-    /// With as much in all queues nothing is fetched.
+    /// With as much in all queues that a poll may take from, nothing is fetched.
     bytes_full: usize,
     /// A queue has room that had none.
     has_drained: bool,
@@ -143,9 +142,11 @@ impl State {
         }
     }
 
-    /// Whether nothing more may be fetched at all.
+    /// Whether nothing more may be fetched at all. What is paused is not taken, so that others would
+    /// wait for it for ever.
     pub(super) fn is_full(&self) -> bool {
-        self.queued_bytes >= self.bytes_full
+        let queues = self.partitions.values().filter(|partition| !partition.is_paused);
+        queues.map(|partition| partition.queued_bytes).sum::<usize>() >= self.bytes_full
     }
 
     /// Whether nothing more may be fetched of a partition.
@@ -184,13 +185,7 @@ impl State {
     /// Makes these the assigned ones. Those that stay keep everything; the new ones need `need`.
     /// New ones are held back if `is_held`.
     pub(super) fn assign(&mut self, wanted: &BTreeSet<TopicPartition>, need: Need, is_held: bool) {
-        self.partitions.retain(|partition, state| {
-            let stays = wanted.contains(partition);
-            if !stays {
-                self.queued_bytes -= state.queued_bytes;
-            }
-            stays
-        });
+        self.partitions.retain(|partition, _| wanted.contains(partition));
         for partition in wanted {
             if !self.partitions.contains_key(partition) {
                 self.next_version += 1;
@@ -223,7 +218,6 @@ impl State {
     /// A partition without queue, of a new version.
     fn emptied(&mut self, partition: &TopicPartition) -> Option<&mut PartitionState> {
         let state = self.partitions.get_mut(partition)?;
-        self.queued_bytes -= state.queued_bytes;
         self.next_version += 1;
         state.version = self.next_version;
         state.queue.clear();
@@ -237,7 +231,6 @@ impl State {
     pub(super) fn enqueue(&mut self, partition: &TopicPartition, fetched: Fetched, end: FetchEnd) {
         let Some(state) = self.partitions.get_mut(partition) else { return };
         state.queued_bytes += fetched.size_bytes;
-        self.queued_bytes += fetched.size_bytes;
         state.queue.push_back(fetched);
         state.fetch_from = Position { offset: end.next_offset, leader_epoch: end.leader_epoch };
     }
@@ -255,6 +248,7 @@ impl State {
         let mut records = Records::default();
         let mut left = max;
         let mut last = None;
+        let is_full = self.is_full();
         for partition in self.in_turn() {
             if left == 0 {
                 break;
@@ -274,10 +268,8 @@ impl State {
             }
             let before = state.queued_bytes;
             let taken = state.take(&partition, left, options, decompressor);
-            let was_full =
-                before >= self.partition_bytes_full || self.queued_bytes >= self.bytes_full;
+            let was_full = is_full || before >= self.partition_bytes_full;
             self.has_drained |= was_full && state.queued_bytes < before;
-            self.queued_bytes -= before - state.queued_bytes;
             match taken {
                 Ok(Some(taken)) => {
                     left -= taken.count();

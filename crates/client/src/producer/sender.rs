@@ -30,7 +30,6 @@ use afluente_protocol::messages::produce_request::ProduceRequest;
 use afluente_protocol::messages::produce_response::ProduceResponse;
 use afluente_protocol::records::Compressor;
 use identity::Chore;
-pub(crate) use identity::is_passing;
 use lane::Lane;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

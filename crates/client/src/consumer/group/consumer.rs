@@ -377,7 +377,7 @@ impl Member {
             }
             // A static member that was here before has not gone yet; its session will run out.
             Some(ErrorCode::UnreleasedInstanceId) => Beat::Later,
-            _ if error.is_retriable() || matches!(error, Error::DeadlinePassed { .. }) => {
+            _ if error.may_pass() => {
                 tracing::debug!(group = self.group_id, %error, "heartbeat failed");
                 Beat::Later
             }

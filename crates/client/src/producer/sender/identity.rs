@@ -183,7 +183,7 @@ impl Sender {
             }
             Chore::Added { number, result: Err(error), .. } => {
                 // Without an answer, they may have been added.
-                self.added(number, is_passing(&error));
+                self.added(number, error.may_pass());
                 Err(error)
             }
         };
@@ -192,7 +192,7 @@ impl Sender {
             self.chore_failures = 0;
             return;
         };
-        if is_passing(&error) {
+        if error.may_pass() {
             tracing::warn!(%error, "the producer is not known to the brokers yet");
         } else {
             self.shared.failed(error);
@@ -212,9 +212,4 @@ impl Sender {
         drop(transaction);
         self.shared.nothing_added.notify_waiters();
     }
-}
-
-/// Whether a later attempt may go better.
-pub(crate) fn is_passing(error: &Error) -> bool {
-    error.is_retriable() || matches!(error, Error::DeadlinePassed { .. })
 }

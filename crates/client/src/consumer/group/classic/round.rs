@@ -37,6 +37,7 @@ impl Member {
         self.give_up_before(&topics).await;
         // What is owned is part of what the member says, so the heartbeats stop only here.
         self.heartbeats.send_for(None);
+        shared.group.set_joining(true);
         let joined = self.join_group(&topics).await?;
         let protocol = joined.protocol_name.clone().unwrap_or_default();
         let assignor = shared.config.assignors.iter().find(|a| a.name() == protocol).cloned();
@@ -218,6 +219,7 @@ impl Member {
         let beating =
             Beating { member_id: self.member_id.clone(), generation_id: self.generation_id };
         self.heartbeats.send_for(Some(beating));
+        shared.group.set_joining(false);
         assignor.on_assignment(&assignment, &shared.group.metadata());
         let assigned: Partitions = assignment
             .partitions
@@ -244,7 +246,7 @@ impl Member {
             Some(code @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)) => {
                 Missed::Lost(code)
             }
-            _ if error.is_retriable() || matches!(error, Error::DeadlinePassed { .. }) => {
+            _ if error.may_pass() => {
                 tracing::debug!(group = self.group_id, %error, "could not join");
                 Missed::Later
             }

@@ -25,9 +25,6 @@
 //! caches, sources by pattern, queries answered over HTTP, Kafka's streams groups (KIP-1071).
 //!
 //! # Known
-//! With `num.standby.replicas` above 0, tasks that move between two instances have been seen to stand still: its default, 0, is
-//! what the tests hold (processes that are killed and come back among them).
-//!
 //! A task that comes back to a thread which had filled its stores before may have them filled only from where that thread
 //! stopped reading its changelogs, when no other task was being filled in between.
 

@@ -68,7 +68,15 @@ impl Progress {
         let mut output = Vec::new();
         let offsets = self.tasks.lock().take_progress(&mut output);
         self.write(&output).await?;
-        self.commit_offsets(&offsets, consumer).await
+        match self.commit_offsets(&offsets, consumer).await {
+            // The group is being put together: the next commit has them.
+            Err(RuntimeError::Consumer(error)) if error.is_retriable() => {
+                tracing::debug!(%error, "offsets are committed later");
+                self.tasks.lock().put_back(&offsets);
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     async fn commit_offsets(
@@ -79,15 +87,7 @@ impl Progress {
         if offsets.is_empty() && !self.output.has_written() {
             return Ok(());
         }
-        match self.output.commit(offsets, consumer).await {
-            // The group is being put together: the next commit has them.
-            Err(RuntimeError::Consumer(error)) if error.is_retriable() => {
-                tracing::debug!(%error, "offsets are committed later");
-                self.tasks.lock().put_back(offsets);
-                return Ok(());
-            }
-            done => done?,
-        }
+        self.output.commit(offsets, consumer).await?;
         self.application.metrics.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -116,7 +116,19 @@ impl Progress {
         };
         offsets.extend(closed);
         self.write(&output).await?;
-        self.commit_offsets(&offsets, consumer).await
+        // No later commit has them, since the tasks are closed.
+        let clock = &consumer.client().env().clock;
+        let deadline = clock.now() + CLOSE;
+        loop {
+            match self.commit_offsets(&offsets, consumer).await {
+                Err(RuntimeError::Consumer(error))
+                    if error.is_retriable() && clock.now() < deadline =>
+                {
+                    clock.sleep(FILLING_WAIT).await;
+                }
+                done => return done,
+            }
+        }
     }
 }
 
@@ -248,12 +260,13 @@ impl Thread {
         let mut next_commit = clock.now() + config.commit_interval;
         let mut next_purge = clock.now() + config.purge_interval;
         let mut purged = BTreeMap::new();
+        let mut is_busy = false;
         loop {
             if self.instance.is_stopping() {
                 let all: Vec<TopicPartition> = consumer.assignment().into_iter().collect();
                 return progress.give_up(consumer, &all).await;
             }
-            let records = consumer.poll(self.patience(next_commit)).await?;
+            let records = consumer.poll(self.patience(next_commit, is_busy)).await?;
             if let Some(error) = progress.failed.lock().take() {
                 return Err(error);
             }
@@ -276,7 +289,8 @@ impl Thread {
                     progress.commit(consumer).await?;
                     next_commit = clock.now() + config.commit_interval;
                 }
-                if done == 0 {
+                is_busy = done > 0;
+                if !is_busy {
                     break;
                 }
             }
@@ -293,12 +307,12 @@ impl Thread {
         }
     }
 
-    /// How long to wait for records.
-    fn patience(&self, next_commit: Moment) -> Duration {
+    /// How long to wait for records. Not at all if those at hand could be processed, `is_busy`; some
+    /// may have to wait for another input.
+    fn patience(&self, next_commit: Moment, is_busy: bool) -> Duration {
         let tasks = self.tasks.lock();
-        let is_paused = self.instance.is_paused();
         let is_filling = tasks.filling.values().any(|filling| !filling.is_standby);
-        if is_filling || (tasks.has_records() && !is_paused) {
+        if is_filling || is_busy {
             return Duration::ZERO;
         }
         let clock = &self.env.clock;

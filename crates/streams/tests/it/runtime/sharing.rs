@@ -3,7 +3,7 @@
 use super::cluster::{CLOSE, Cluster, Row, apache, number, ours, run};
 use afluente_streams::Topology;
 use afluente_streams::dsl::{Consumed, Materialized, Produced, StreamsBuilder};
-use afluente_streams::runtime::State;
+use afluente_streams::runtime::{RunningStreams, State};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -75,6 +75,37 @@ fn word_counts_go_on_after_a_restart_on_apache() {
     run(async {
         let Some(cluster) = apache("word count on Apache Kafka") else { return };
         counts_go_on_after_a_restart(&cluster, "exactly_once_v2").await;
+    });
+}
+
+/// Two instances with two threads each share the tasks; when one goes, the other has all.
+#[test]
+fn instances_share_the_work_and_take_over() {
+    run(async {
+        let Some(cluster) = ours("two instances") else { return };
+        cluster.create(&[("lines", 4), ("word-counts", 2)]).await;
+        let settings = [("num.stream.threads", "2"), ("num.standby.replicas", "1")];
+        let first = cluster.run("shared", word_count(), &settings).await;
+        let second = cluster.run("shared", word_count(), &settings).await;
+        let mut both = 0;
+        let keys: Vec<String> = (0..40).map(|key| format!("k{key}")).collect();
+        for round in 0..5 {
+            let rows = keys.iter().map(|key| (key.as_str(), Some("one two"), round));
+            cluster.put("lines", rows).await;
+            both += 40;
+            cluster.read_until("word-counts", |rows| latest(rows).get("two") == Some(&both)).await;
+        }
+        let shares = [first.metrics().processed(), second.metrics().processed()];
+        assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
+        first.close(CLOSE).await.unwrap();
+        cluster.put("lines", keys.iter().map(|key| (key.as_str(), Some("one two"), 9))).await;
+        let rows = cluster
+            .read_until("word-counts", |rows| {
+                latest(rows).get("two") == Some(&240) && latest(rows).get("one") == Some(&240)
+            })
+            .await;
+        assert_eq!(rows.len(), 480);
+        second.close(CLOSE).await.unwrap();
     });
 }
 
@@ -156,5 +187,62 @@ fn a_paused_instance_processes_nothing_until_it_goes_on() {
         running.resume();
         cluster.read_until("word-counts", |rows| latest(rows).get("be") == Some(&3)).await;
         running.close(CLOSE).await.unwrap();
+    });
+}
+
+/// Two instances, each the standby of the other: when one goes, its tasks need not be filled anew, and queries find what they hold.
+#[test]
+fn a_standby_takes_over_without_reading_everything_again() {
+    run(async {
+        let Some(cluster) = ours("standby tasks") else { return };
+        cluster.create(&[("in", 2), ("counts", 2)]).await;
+        let topology = || {
+            let builder = StreamsBuilder::new();
+            builder
+                .stream::<String, String>(&["in"], Consumed::new())
+                .group_by_key()
+                .count_with(Materialized::named("store"))
+                .to_stream()
+                .to("counts", Produced::new());
+            builder.build().unwrap()
+        };
+        let settings =
+            |server: &'static str| [("num.standby.replicas", "1"), ("application.server", server)];
+        let first = cluster.run("standing", topology(), &settings("one:1")).await;
+        let keys: Vec<String> = (0..500).map(|key| format!("k{key}")).collect();
+        let put = async |time: i64| {
+            cluster.put("in", keys.iter().map(|key| (key.as_str(), Some("x"), time))).await;
+        };
+        put(1).await;
+        cluster.read_until("counts", |rows| rows.len() >= 500).await;
+        let second = cluster.run("standing", topology(), &settings("two:2")).await;
+        put(2).await;
+        cluster.read_until("counts", |rows| rows.len() >= 1_000).await;
+        // Each has one task, and follows the changelog of the other's.
+        let is_followed = |running: &RunningStreams| {
+            let all = running.store::<String, i64>("store").with_standby().all(1_000).unwrap();
+            all.len() == 500 && all.iter().all(|(_, count)| *count == 2)
+        };
+        cluster.read_until("counts", |_| is_followed(&first) && is_followed(&second)).await;
+        let here =
+            |running: &RunningStreams| running.store::<String, i64>("store").all(1_000).unwrap();
+        let (one, two) = (here(&first), here(&second));
+        assert_eq!(one.len() + two.len(), 500);
+        assert!(!one.is_empty() && !two.is_empty());
+        for (key, count) in &one {
+            assert_eq!(*count, 2);
+            let hosts = first.host_of("store", key).unwrap();
+            assert_eq!(hosts.active.as_deref(), Some("one:1"), "{key}");
+            assert_eq!(hosts.standby, ["two:2"], "{key}");
+        }
+        let restored = second.metrics().restored();
+        first.close(CLOSE).await.unwrap();
+        put(3).await;
+        cluster.read_until("counts", |rows| rows.len() >= 1_500).await;
+        let again = second.metrics().restored() - restored;
+        assert!(again < 100, "{again} records were read anew");
+        assert_eq!(here(&second).len(), 500);
+        assert_eq!(second.store::<String, i64>("store").get(&keys[0]).unwrap(), Some(3));
+        second.close(CLOSE).await.unwrap();
     });
 }

@@ -29,7 +29,7 @@ fn civil(ms: i64) -> Civil {
 }
 
 /// The days since 1970 of a date.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -102,7 +102,11 @@ fn date_and_time(text: &str) -> Option<i64> {
         (Some(time), _) => (time, 0),
         (None, Some(at)) => {
             let (hours, minutes) = time[at + 1..].split_once(':').unwrap_or((&time[at + 1..], "0"));
-            let ms = hours.parse::<i64>().ok()? * 3_600_000 + minutes.parse::<i64>().ok()? * 60_000;
+            let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let ms = i64::from(hours) * 3_600_000 + i64::from(minutes) * 60_000;
             (&time[..at], if time[at..].starts_with('-') { -ms } else { ms })
         }
         (None, None) => (time, 0),

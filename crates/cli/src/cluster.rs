@@ -1,7 +1,6 @@
 //! Which cluster a command is about, and how its clients are configured.
 
 use crate::kafka::connect::{properties_file, tell_unknown};
-use afluente_client::config::UnknownKey;
 use afluente_client::{Admin, AdminConfig, Client};
 use afluente_env::Env;
 use anyhow::bail;
@@ -44,12 +43,7 @@ impl ClusterArguments {
     /// An admin client; it connects when it is first used.
     pub(crate) fn admin(&self, env: &Env) -> anyhow::Result<Admin> {
         let config = AdminConfig::from_properties(self.properties(&[("client.id", "afluente")])?)?;
-        warn_of(config.unknown());
+        tell_unknown(config.unknown());
         Ok(Admin::new(Client::new(env.clone(), config.client)?))
     }
-}
-
-/// Warns of keys that no client has.
-pub(crate) fn warn_of(keys: &[UnknownKey]) {
-    tell_unknown(keys);
 }

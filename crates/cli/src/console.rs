@@ -1,5 +1,6 @@
 //! `afluente console`: the web console for a cluster, ours or Apache Kafka's.
 
+use crate::kafka::connect::tell_unknown;
 use crate::logging;
 use afluente_client::ClientConfig;
 use afluente_console::{ConsoleConfig, ConsoleServer, Environment};
@@ -91,9 +92,7 @@ pub(crate) fn config(
     let client = ClientConfig::from_properties(
         [("client.id", "afluente-console")].into_iter().chain(given),
     )?;
-    for unknown in client.unknown() {
-        tracing::warn!("configuration: the client does not know {unknown:?}");
-    }
+    tell_unknown(client.unknown());
     Ok(ConsoleConfig {
         listen,
         names: Vec::new(),

@@ -3,8 +3,8 @@
 mod shape;
 
 use crate::calendar;
-use crate::cluster::{ClusterArguments, warn_of};
-use crate::kafka::connect::World;
+use crate::cluster::ClusterArguments;
+use crate::kafka::connect::{World, tell_unknown};
 use crate::terminal::{Output, When};
 use afluente_client::TopicPartition;
 use afluente_client::consumer::{Consumer, ConsumerConfig, ConsumerRecord};
@@ -38,7 +38,7 @@ pub(crate) struct ConsumeArguments {
     #[arg(short, long, value_name = "N", conflicts_with = "group")]
     partition: Vec<i32>,
     /// Read as a member of this group, and commit what was shown; begin where it stopped.
-    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["tail", "offset", "since"])]
+    #[arg(short, long, value_name = "NAME", conflicts_with_all = ["tail", "offset", "since", "until"])]
     group: Option<String>,
     /// Where to begin: beginning, end, or an offset; a negative one counts from the end.
     #[arg(short, long, value_name = "OFFSET", allow_hyphen_values = true)]
@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: ConsumeArguments) -> anyhow::Result<()> {
         properties.push(("group.id".to_owned(), group.clone()));
     }
     let config = ConsumerConfig::from_properties(properties)?;
-    warn_of(config.unknown());
+    tell_unknown(config.unknown());
     let env = world.env.clone();
     world.cores.block_on(async move {
         let consumer = Consumer::new(env.clone(), config)?;
@@ -316,14 +316,14 @@ async fn read(
         let mut left: BTreeMap<TopicPartition, i64> = BTreeMap::new();
         for record in records.iter() {
             let partition = TopicPartition::new(record.topic, record.partition);
-            if writer.shown >= limits.max {
+            let end = limits.ends.get(&partition).filter(|_| !limits.follows);
+            let is_beyond = end.is_some_and(|end| record.offset.0 >= *end);
+            if writer.shown >= limits.max || is_beyond {
                 left.entry(partition).or_insert(record.offset.0);
                 continue;
             }
-            let end = limits.ends.get(&partition).filter(|_| !limits.follows);
-            let is_beyond = end.is_some_and(|end| record.offset.0 >= *end);
             let is_late = limits.until_ms.is_some_and(|until| record.timestamp >= until);
-            if is_beyond || is_late || !limits.admits(&record) {
+            if is_late || !limits.admits(&record) {
                 continue;
             }
             if is_in_tail {

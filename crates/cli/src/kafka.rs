@@ -30,7 +30,7 @@ mod log_dirs;
 mod metadata_quorum;
 mod options;
 pub(crate) mod out;
-mod producer_perf_test;
+pub(crate) mod producer_perf_test;
 mod reassign_partitions;
 mod server;
 mod storage;

@@ -3,15 +3,16 @@
 mod csv;
 mod source;
 
-use crate::cluster::{ClusterArguments, warn_of};
-use crate::kafka::connect::World;
+use crate::cluster::ClusterArguments;
+use crate::kafka::connect::{World, close_at_stop, tell_unknown};
+use crate::kafka::producer_perf_test::Throttle;
 use crate::terminal::{Progress, bytes, grouped};
 use afluente_client::producer::{Header, Producer, ProducerConfig, Record};
 use afluente_env::Env;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use source::{Input, Made, Maker};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, IsTerminal, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -108,7 +109,7 @@ pub(crate) fn run(arguments: ProduceArguments) -> anyhow::Result<()> {
     set("compression.type", &arguments.compression);
     set("acks", &arguments.acks);
     let config = ProducerConfig::from_properties(properties)?;
-    warn_of(config.unknown());
+    tell_unknown(config.unknown());
     let headers = arguments.header.iter().map(|text| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(anyhow!("--header {text:?} is not KEY=VALUE")),
@@ -120,6 +121,7 @@ pub(crate) fn run(arguments: ProduceArguments) -> anyhow::Result<()> {
     let maker = Maker::new(&arguments)?;
     let env = world.env.clone();
     let producer = Arc::new(Producer::new(env.clone(), config)?);
+    close_at_stop(&world, &producer, CLOSE_TIMEOUT);
     let mut job = Job {
         env: env.clone(),
         producer: Arc::clone(&producer),
@@ -218,8 +220,9 @@ impl Job {
         let standard = ["-".to_owned()];
         let files = if arguments.files.is_empty() { &standard[..] } else { &arguments.files };
         for path in files {
-            let mut input =
-                Input::new(BufReader::with_capacity(1 << 16, open(path)?), arguments.input);
+            let reader = BufReader::with_capacity(1 << 16, open(path)?);
+            let is_slow = path == "-" && std::io::stdin().is_terminal();
+            let mut input = Input::new(reader, arguments.input, is_slow);
             let at = |input: &Input| format!("{path}, {}", input.place());
             loop {
                 let mut batch = Vec::new();
@@ -263,17 +266,15 @@ impl Job {
         self.sent_bytes += batch.iter().map(Made::size).sum::<u64>();
         let (producer, env) = (Arc::clone(&self.producer), self.env.clone());
         let (topic, headers) = (Arc::clone(&self.topic), Arc::clone(&self.headers));
-        let (partition, rate) = (self.partition, self.rate);
+        let partition = self.partition;
+        let throttle = Throttle::new(self.rate.unwrap_or(-1.0), Duration::ZERO);
         let (counts, sent, began) = (Arc::clone(&self.counts), self.sent, self.began);
         self.sent += batch.len() as u64;
         world.cores.block_on(async move {
             for (n, made) in (sent..).zip(batch) {
-                if let Some(rate) = rate {
-                    let due = Duration::from_secs_f64(n as f64 / rate);
-                    let elapsed = env.clock.now().saturating_since(began);
-                    if let Some(wait) = due.checked_sub(elapsed) {
-                        env.clock.sleep(wait).await;
-                    }
+                let elapsed = env.clock.now().saturating_since(began);
+                if let Some(wait) = throttle.wait(n, elapsed) {
+                    env.clock.sleep(wait).await;
                 }
                 send_one(&producer, &topic, &headers, partition, &made, &counts).await?;
             }

@@ -88,7 +88,8 @@ struct Group {
 }
 
 pub(crate) fn run(arguments: TopArguments) -> anyhow::Result<()> {
-    anyhow::ensure!(arguments.interval >= 0.1, "--interval has to be 0.1 or more");
+    let is_interval = (0.1..=86_400.0).contains(&arguments.interval);
+    anyhow::ensure!(is_interval, "--interval has to be between 0.1 and 86400");
     let is_live = arguments.looks.is_none() && std::io::stdout().is_terminal();
     let looks = arguments.looks.or((!is_live).then_some(1));
     let world = World::start()?;

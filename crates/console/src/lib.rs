@@ -22,6 +22,7 @@ mod series;
 mod state;
 
 mod filter;
+pub mod json_text;
 mod message_filter;
 mod scan;
 

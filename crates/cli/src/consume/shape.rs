@@ -3,6 +3,7 @@
 use crate::calendar;
 use crate::terminal::{Color, Output, Painter, When};
 use afluente_client::consumer::ConsumerRecord;
+use afluente_console::json_text;
 use anyhow::bail;
 use serde_json::Value;
 use std::io::IsTerminal;
@@ -108,22 +109,13 @@ fn date(ms: i64) -> String {
     if ms < 0 { "-".to_owned() } else { calendar::shown(ms, ' ', '.') }
 }
 
-/// JSON as it is; text as a string; bytes that are neither as `{"base64": …}`.
-fn as_value(bytes: Option<&[u8]>) -> Value {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    let Some(bytes) = bytes else { return Value::Null };
-    if let Ok(value) = serde_json::from_slice(bytes) {
-        return value;
-    }
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Value::from(text),
-        Err(_) => serde_json::json!({ "base64": STANDARD.encode(bytes) }),
-    }
-}
-
 fn json(record: &ConsumerRecord<'_>) -> String {
     let value = |value: Value| value.to_string();
+    let payload = |bytes| {
+        let mut text = String::new();
+        json_text::write(bytes, &mut text);
+        text
+    };
     let headers = record.headers.map(|header| {
         format!(
             "{{\"key\":{},\"value\":{}}}",
@@ -139,8 +131,8 @@ fn json(record: &ConsumerRecord<'_>) -> String {
         record.offset.0,
         record.timestamp,
         headers.collect::<Vec<_>>().join(","),
-        value(as_value(record.key)),
-        value(as_value(record.value)),
+        payload(record.key),
+        payload(record.value),
     )
 }
 

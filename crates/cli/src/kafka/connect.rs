@@ -2,13 +2,17 @@
 
 use super::Failure;
 use super::options::Options;
+use super::out::complain;
 use crate::logging;
 use afluente_broker::config::properties;
 use afluente_client::config::UnknownKey;
+use afluente_client::producer::Producer;
 use afluente_client::{Admin, AdminConfig, Client};
 use afluente_env::Env;
-use afluente_env::tasks::Cores;
+use afluente_env::tasks::{Cores, stop_signal};
 use anyhow::Context;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What a tool runs on.
 pub(crate) struct World {
@@ -50,6 +54,32 @@ pub(crate) fn properties_file(option: &str, path: &str) -> anyhow::Result<Vec<(S
         .with_context(|| format!("could not read the file {path:?} of --{option}"))?;
     let parsed = properties::parse(&text).with_context(|| format!("in {path}"))?;
     Ok(parsed.into_iter().map(|property| (property.name, property.value)).collect())
+}
+
+/// Has what was handed over to a producer written when the process is asked to stop, and then ends
+/// it, with the exit code that shells expect. A second request ends it at once.
+#[allow(clippy::exit, reason = "the thread that reads the input may wait for it for ever")]
+pub(crate) fn close_at_stop(world: &World, producer: &Arc<Producer>, timeout: Duration) {
+    /// 128 and the number of SIGINT.
+    const INTERRUPTED: i32 = 130;
+    let producer = Arc::clone(producer);
+    world.env.tasks.spawn(async move {
+        if stop_signal().await.is_ok() {
+            let closing = async {
+                producer.flush().await;
+                producer.close(timeout).await
+            };
+            tokio::select! {
+                closed = closing => {
+                    if let Err(error) = closed {
+                        complain(&error.to_string());
+                    }
+                }
+                _ = stop_signal() => {}
+            }
+            std::process::exit(INTERRUPTED);
+        }
+    });
 }
 
 /// Warns of keys that no client has.

@@ -2,7 +2,7 @@
 //!
 //! Not there: `--line-reader` with a class, `--socket-buffer-size`, `--max-partition-memory-bytes`.
 
-use super::connect::{World, client_properties, properties_file, tell_unknown};
+use super::connect::{World, client_properties, close_at_stop, properties_file, tell_unknown};
 use super::options::{Options, Spec, flag, maybe, value};
 use super::out::{Out, complain};
 use super::{Failure, Run, Tool};
@@ -55,6 +55,7 @@ fn run(world: &World, options: Options, out: Out) -> Result<Out, Failure> {
     let config = ProducerConfig::from_properties(properties(&options)?)?;
     tell_unknown(config.client.unknown());
     let producer = Arc::new(Producer::new(world.env.clone(), config)?);
+    close_at_stop(world, &producer, CLOSE_TIMEOUT);
     let is_sync = options.has("sync");
     let mut input = Lines { input: std::io::stdin().lock(), rest: Vec::new() };
     let has_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();

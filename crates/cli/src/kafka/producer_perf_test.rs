@@ -13,7 +13,7 @@ use afluente_env::Env;
 use afluente_env::clock::Moment;
 use anyhow::{Context, anyhow, ensure};
 use stats::Stats;
-pub(super) use stats::Throttle;
+pub(crate) use stats::Throttle;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

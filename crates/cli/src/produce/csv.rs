@@ -1,7 +1,7 @@
 //! Rows of comma-separated values (RFC 4180): quotes around commas, line breaks and doubled quotes.
 
 use anyhow::bail;
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 
 /// A row that is longer is refused.
 const ROW_BYTES_MAX: usize = 64 << 20;
@@ -9,21 +9,24 @@ const ROW_BYTES_MAX: usize = 64 << 20;
 /// The next row; `None` at the end. Adds the bytes that were read to `count`.
 pub(super) fn row(input: &mut dyn BufRead, count: &mut u64) -> anyhow::Result<Option<Vec<String>>> {
     let mut text = Vec::new();
+    let mut is_open = false;
     loop {
-        let read = input.read_until(b'\n', &mut text)?;
+        let from = text.len();
+        let room = (ROW_BYTES_MAX + 1 - from) as u64;
+        let read = (&mut *input).take(room).read_until(b'\n', &mut text)?;
         *count += read as u64;
-        if read == 0 && text.is_empty() {
+        if read == 0 && from == 0 {
             return Ok(None);
         }
-        let is_open = text.iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
+        is_open ^= text[from..].iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
+        if text.len() > ROW_BYTES_MAX {
+            bail!("a row is longer than {ROW_BYTES_MAX} bytes; is a quote not closed?");
+        }
         if !is_open {
             break;
         }
         if read == 0 {
             bail!("a quote is not closed");
-        }
-        if text.len() > ROW_BYTES_MAX {
-            bail!("a row is longer than {ROW_BYTES_MAX} bytes; is a quote not closed?");
         }
     }
     let text = String::from_utf8(text)?;

@@ -3,9 +3,11 @@
 use super::csv;
 use super::{Form, ProduceArguments};
 use crate::calendar;
+use afluente_console::json_text;
 use anyhow::{Context, anyhow, bail, ensure};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, Read};
 
 /// A line or a file that is longer is refused: no broker takes such a record.
 const ITEM_BYTES_MAX: u64 = 1 << 30;
@@ -46,8 +48,8 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(input: BufReader<Box<dyn Read>>, form: Form) -> Self {
-        let is_slow = std::io::stdin().is_terminal();
+    /// `is_slow` if somebody may be typing.
+    pub(super) fn new(input: BufReader<Box<dyn Read>>, form: Form, is_slow: bool) -> Self {
         Self { input, form, header: None, number: 0, count: 0, is_done: false, is_slow }
     }
 
@@ -121,12 +123,24 @@ impl Input {
     fn row(&mut self) -> anyhow::Result<Option<Item>> {
         if self.header.is_none() {
             self.number += 1;
-            let Some(header) = csv::row(&mut self.input, &mut self.count)? else { return Ok(None) };
+            let header = csv::row(&mut self.input, &mut self.count)?;
+            let Some(mut header) = header else { return Ok(None) };
+            // Spreadsheets begin a file with a byte order mark.
+            if let Some(name) = header[0].strip_prefix('\u{feff}') {
+                header[0] = name.to_owned();
+            }
             self.header = Some(header);
         }
         let header = self.header.as_deref().unwrap_or_default();
-        self.number += 1;
-        let Some(cells) = csv::row(&mut self.input, &mut self.count)? else { return Ok(None) };
+        let cells = loop {
+            self.number += 1;
+            match csv::row(&mut self.input, &mut self.count)? {
+                None => return Ok(None),
+                // A blank line is a row only where a row is one field.
+                Some(cells) if cells == [""] && header.len() > 1 => {}
+                Some(cells) => break cells,
+            }
+        };
         ensure!(
             cells.len() == header.len(),
             "it has {} fields, and the first row names {}",
@@ -194,7 +208,7 @@ impl Maker {
                 let line = self.value.is_none().then_some(line);
                 self.of_json(&whole, line)
             }
-            (Form::Records, Item::Bytes(line)) => record(&parsed(&line)?),
+            (Form::Records, Item::Bytes(line)) => record(&line),
             (_, Item::Row(fields)) => self.of_json(&Value::Object(fields), None),
             (_, Item::Bytes(bytes)) => self.of_line(bytes),
         }
@@ -266,30 +280,40 @@ fn find<'a>(whole: &'a Value, path: &str) -> anyhow::Result<&'a Value> {
 }
 
 /// What `afluente consume --output json` writes of a record.
-fn record(whole: &Value) -> anyhow::Result<Made> {
-    ensure!(whole.is_object() && whole.get("value").is_some(), "it is no record of consume");
-    let part = |name: &str| match whole.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.get("base64").and_then(Value::as_str) {
-            Some(text) if value.as_object().is_some_and(|object| object.len() == 1) => {
-                use base64::Engine;
-                use base64::engine::general_purpose::STANDARD;
-                Ok(Some(STANDARD.decode(text).with_context(|| format!("the base64 of {name}"))?))
-            }
-            _ => anyhow::Ok(Some(as_bytes(value))),
-        },
+fn record(line: &[u8]) -> anyhow::Result<Made> {
+    #[derive(serde::Deserialize)]
+    struct Line<'a> {
+        #[serde(borrow)]
+        key: Option<&'a RawValue>,
+        #[serde(borrow, deserialize_with = "present")]
+        value: Option<&'a RawValue>,
+        #[serde(default)]
+        headers: Option<Vec<Header>>,
+        timestamp: Option<i64>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Header {
+        key: String,
+        value: Option<String>,
+    }
+    /// Not there is not the same as `null`.
+    fn present<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<&'de RawValue>, D::Error> {
+        serde::Deserialize::deserialize(from)
+    }
+    let line: Line<'_> = serde_json::from_slice(line).context("it is no record of consume")?;
+    let part = |name: &str, raw: Option<&RawValue>| {
+        let read = raw.map(|raw| json_text::read(raw.get())).transpose();
+        read.map(Option::flatten).map_err(|why| anyhow!("{name}: {why}"))
     };
-    let headers = whole.get("headers").and_then(Value::as_array);
-    let headers = headers.into_iter().flatten().map(|header| {
-        let text = |name: &str| header.get(name).and_then(Value::as_str).map(str::to_owned);
-        Ok((text("key").context("a header has no key")?, text("value")))
-    });
+    let headers = line.headers.into_iter().flatten();
     Ok(Made {
-        key: part("key")?,
-        value: part("value")?,
-        headers: headers.collect::<anyhow::Result<_>>()?,
+        key: part("key", line.key)?,
+        value: part("value", line.value)?,
+        headers: headers.map(|header| (header.key, header.value)).collect(),
         partition: None,
-        timestamp: whole.get("timestamp").and_then(Value::as_i64).filter(|time| *time >= 0),
+        timestamp: line.timestamp.filter(|time| *time >= 0),
     })
 }
 
@@ -335,9 +359,9 @@ mod tests {
 
     #[test]
     fn rows_become_objects_of_what_their_fields_look_like() {
-        let text = "id,name,ok,none,zip\n1,a b,true,,007\n";
+        let text = "\u{feff}id,name,ok,none,zip\n1,a b,true,,007\n\n";
         let boxed: Box<dyn Read> = Box::new(text.as_bytes());
-        let mut input = Input::new(BufReader::new(boxed), Form::Csv);
+        let mut input = Input::new(BufReader::new(boxed), Form::Csv, false);
         let maker = Maker { key: Some("id".into()), ..maker(Form::Csv) };
         let made = maker.make(input.next().unwrap().unwrap()).unwrap();
         let value: Value = serde_json::from_slice(&made.value.unwrap()).unwrap();
@@ -351,7 +375,7 @@ mod tests {
     fn what_consume_writes_becomes_the_same_record() {
         let text = r#"{"topic":"t","partition":1,"offset":2,"timestamp":3,
             "headers":[{"key":"h","value":"x"},{"key":"n","value":null}],"key":"k","value":{"base64":"/w=="}}"#;
-        let made = record(&serde_json::from_str(text).unwrap()).unwrap();
+        let made = record(text.as_bytes()).unwrap();
         let expected = Made {
             key: Some(b"k".to_vec()),
             value: Some(vec![0xff]),

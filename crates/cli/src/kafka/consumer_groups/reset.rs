@@ -1,6 +1,7 @@
 //! `kafka-consumer-groups --reset-offsets`.
 
 use super::{groups, partitions};
+use crate::calendar;
 use crate::kafka::Failure;
 use crate::kafka::options::Options;
 use crate::kafka::out::{Out, complain};
@@ -268,21 +269,11 @@ fn parse_datetime(text: &str) -> Option<i64> {
         && (0..24).contains(&hour)
         && (0..60).contains(&minute)
         && (0.0..61.0).contains(&second);
-    let days = is_valid.then(|| days_from_civil(year, month, day))?;
+    let days = is_valid.then(|| calendar::days(year, month, day))?;
     let minutes = (days * 24 + hour) * 60 + minute - offset_minutes;
     #[allow(clippy::cast_possible_truncation, reason = "below 61,000")]
     let ms = (second * 1000.0).round() as i64;
     Some(minutes * 60_000 + ms)
-}
-
-/// Days since 1970-01-01 of a day of the Gregorian calendar, counting years from March.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 /// `P1DT2H3M4.5S`.

@@ -121,9 +121,12 @@ impl Stats {
     }
 }
 
+/// Longer than anybody waits, and short enough for every clock.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Holds a rate: says how long to wait before the next record.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kafka) struct Throttle {
+pub(crate) struct Throttle {
     start: Duration,
     /// Records a second; `None` is as many as go.
     rate: Option<f64>,
@@ -131,13 +134,14 @@ pub(in crate::kafka) struct Throttle {
 
 impl Throttle {
     /// Below 0 means no limit.
-    pub(in crate::kafka) fn new(rate: f64, start: Duration) -> Self {
+    pub(crate) fn new(rate: f64, start: Duration) -> Self {
         Self { start, rate: (rate > 0.0).then_some(rate) }
     }
 
     /// How long to wait at `now` before record number `sent`, counted from 0.
-    pub(in crate::kafka) fn wait(&self, sent: u64, now: Duration) -> Option<Duration> {
-        let due = self.start + Duration::from_secs_f64(sent as f64 / self.rate?);
+    pub(crate) fn wait(&self, sent: u64, now: Duration) -> Option<Duration> {
+        let after = Duration::try_from_secs_f64(sent as f64 / self.rate?).unwrap_or(WAIT_MAX);
+        let due = self.start + after.min(WAIT_MAX);
         // Sleeping for less costs more than it makes exact.
         due.checked_sub(now).filter(|wait| *wait >= Duration::from_millis(1))
     }

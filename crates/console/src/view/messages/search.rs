@@ -262,6 +262,19 @@ impl Search {
         Ok(found)
     }
 
+    /// Nothing came: the leader is moving, or what was there is being deleted. Waits, and passes over
+    /// what is gone.
+    async fn look_again(&self, scan: &mut Scan) -> Result<(), Stop> {
+        self.console.env.clock.sleep(crate::scan::FETCH_WAIT).await;
+        let partitions: Vec<i32> = scan.positions.keys().copied().collect();
+        let ranges = self.console.kafka.ranges(&scan.topic, &partitions).await;
+        for (partition, (begin, _)) in ranges.map_err(|error| self.trouble(&error))? {
+            let position = scan.positions.entry(partition).or_insert(begin);
+            *position = (*position).max(begin);
+        }
+        Ok(())
+    }
+
     async fn forward(&mut self, scan: &mut Scan, sender: &Sender) -> Result<Option<String>, Stop> {
         let mut left = self.limit;
         while scan.remaining() > 0 {
@@ -288,14 +301,7 @@ impl Search {
             }
             self.tell(scan.remaining(), sender).await?;
             if before == scan.positions {
-                // Nothing came: the leader is moving, or what was there is being deleted.
-                self.console.env.clock.sleep(crate::scan::FETCH_WAIT).await;
-                let partitions: Vec<i32> = scan.positions.keys().copied().collect();
-                let ranges = self.console.kafka.ranges(&scan.topic, &partitions).await;
-                for (partition, (begin, _)) in ranges.map_err(|error| self.trouble(&error))? {
-                    let position = scan.positions.entry(partition).or_insert(begin);
-                    *position = (*position).max(begin);
-                }
+                self.look_again(scan).await?;
             }
         }
         self.progress.remaining = 0;
@@ -339,7 +345,7 @@ impl Search {
                 let behind: i64 = starts.iter().map(|(one, start)| start - begins[one]).sum();
                 self.tell(scan.remaining() + behind, sender).await?;
                 if before == scan.positions {
-                    break;
+                    self.look_again(&mut scan).await?;
                 }
             }
             let is_all = starts.iter().all(|(one, start)| *start <= begins[one]);

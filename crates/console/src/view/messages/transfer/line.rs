@@ -1,5 +1,6 @@
 //! A message as a line of JSON.
 
+use crate::json_text;
 use crate::kafka::NewRecordOwned;
 use afluente_protocol::records::RecordView;
 use base64::Engine as _;
@@ -16,32 +17,12 @@ pub(super) fn write(partition: i32, record: &RecordView<'_>, out: &mut String) {
         "{{\"partition\":{partition},\"offset\":{},\"timestamp\":{},\"key\":",
         record.offset.0, record.timestamp
     );
-    payload(record.key, out);
+    json_text::write(record.key, out);
     out.push_str(",\"value\":");
-    payload(record.value, out);
+    json_text::write(record.value, out);
     out.push_str(",\"headers\":");
     out.push_str(&headers(record));
     out.push_str("}\n");
-}
-
-fn payload(bytes: Option<&[u8]>, out: &mut String) {
-    let Some(bytes) = bytes else {
-        out.push_str("null");
-        return;
-    };
-    match std::str::from_utf8(bytes) {
-        // A value that is JSON over several lines would break the line.
-        Ok(text) if is_one_line_json(text) => out.push_str(text),
-        Ok(text) => match serde_json::from_str::<Value>(text) {
-            Ok(value) => out.push_str(&value.to_string()),
-            Err(_) => out.push_str(&Value::from(text).to_string()),
-        },
-        Err(_) => out.push_str(&json!({ "base64": STANDARD.encode(bytes) }).to_string()),
-    }
-}
-
-fn is_one_line_json(text: &str) -> bool {
-    !text.contains(['\n', '\r']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// Headers as an object; of several with one name the last one stays.
@@ -78,35 +59,14 @@ pub(super) fn read(text: &str, now_ms: i64) -> Result<(Option<i32>, NewRecordOwn
         .headers
         .unwrap_or_default()
         .into_iter()
-        .map(|(name, value)| Ok((name, bytes(&value.to_string())?)));
+        .map(|(name, value)| Ok((name, json_text::read(&value.to_string())?)));
     let record = NewRecordOwned {
-        key: line.key.map(|raw| bytes(raw.get())).transpose()?.flatten(),
-        value: line.value.map(|raw| bytes(raw.get())).transpose()?.flatten(),
+        key: line.key.map(|raw| json_text::read(raw.get())).transpose()?.flatten(),
+        value: line.value.map(|raw| json_text::read(raw.get())).transpose()?.flatten(),
         headers: headers.collect::<Result<_, String>>()?,
         timestamp: line.timestamp.unwrap_or(now_ms),
     };
     Ok((line.partition, record))
-}
-
-/// The bytes of a value: text by itself, `{ "base64": … }` as bytes, other JSON as it stands.
-fn bytes(raw: &str) -> Result<Option<Vec<u8>>, String> {
-    if raw == "null" {
-        return Ok(None);
-    }
-    if raw.starts_with('"') {
-        let text: String = serde_json::from_str(raw).map_err(|error| error.to_string())?;
-        return Ok(Some(text.into_bytes()));
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Bytes {
-        base64: String,
-    }
-    if let Ok(Bytes { base64 }) = serde_json::from_str(raw) {
-        let decoded = STANDARD.decode(&base64);
-        return decoded.map(Some).map_err(|error| format!("{base64:?} is no base64: {error}"));
-    }
-    Ok(Some(raw.as_bytes().to_vec()))
 }
 
 #[cfg(test)]
@@ -115,8 +75,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let cases: [Option<&[u8]>; 6] = [
+        let cases: [Option<&[u8]>; 11] = [
             None,
+            Some(b"null"),
+            Some(b"\"abc\""),
+            Some(b"{\"base64\":\"AAAA\"}"),
+            Some(b" {\"b\":1.10}"),
+            Some(b"{\"b\":1.10}"),
             Some(b"plain \"text\""),
             Some(b"{\"b\":12345678901234567890,\"a\":[1, 2]}"),
             Some(b"\xff\x00"),

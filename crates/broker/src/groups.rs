@@ -210,7 +210,12 @@ impl Groups {
             running.open.insert(ticket, sender);
             step(&mut running.groups, ticket, effects);
         })?;
-        receiver.await.map_err(|_| ErrorCode::NotCoordinator)
+        // Who waits for other members must not hold up a broker that stops.
+        tokio::select! {
+            biased;
+            reply = receiver => reply.map_err(|_| ErrorCode::NotCoordinator),
+            () = broker.stopping.wait() => Err(ErrorCode::NotCoordinator),
+        }
     }
 
     fn step<T>(

@@ -1,14 +1,13 @@
 //! `afluente demo`: live data for any cluster.
 
 use crate::logging;
-use afluente_demo::run::{self, DemoConfig};
+use afluente_demo::run::{DemoConfig, RunningDemo};
 use afluente_demo::{mails, windows};
 use afluente_env::Env;
 use afluente_env::tasks::{self, Cores};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 #[derive(Args)]
 pub(crate) struct DemoArguments {
@@ -53,18 +52,20 @@ fn run_only(only: OnlyDemo, bootstrap: &str) -> anyhow::Result<()> {
     let env = Env { tasks: cores.tasks(), ..Env::real() };
     let bootstrap = bootstrap.to_owned();
     cores.block_on(async move {
+        let mut signal = Ok(());
+        let stop = async { signal = tasks::stop_signal().await };
         let demo = async {
             match only {
                 OnlyDemo::Orders { rate } => {
-                    mails::run(&env, &bootstrap, rate, |mail| print(&mail.text())).await
+                    mails::run(&env, &bootstrap, rate, |mail| print(&mail.text()), stop).await
                 }
-                OnlyDemo::Windows { rate } => windows::run(&env, &bootstrap, rate, print).await,
+                OnlyDemo::Windows { rate } => {
+                    windows::run(&env, &bootstrap, rate, print, stop).await
+                }
             }
         };
-        tokio::select! {
-            ended = demo => ended.context("the demo ended"),
-            signal = tasks::stop_signal() => signal.context("could not listen for signals"),
-        }
+        demo.await.context("the demo ended")?;
+        signal.context("could not listen for signals")
     })
 }
 
@@ -89,19 +90,9 @@ pub(crate) fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     let cores = Cores::start(0).context("could not start the runtimes")?;
     let env = Env { tasks: cores.tasks(), ..Env::real() };
     cores.block_on(async move {
-        let demo = spawn(&env, config);
+        let demo = RunningDemo::start(&env, config);
         tasks::stop_signal().await.context("could not listen for signals")?;
-        demo.abort();
+        demo.stop(&env.clock).await;
         anyhow::Ok(())
-    })
-}
-
-/// Runs the demo beside what else this process does.
-pub(crate) fn spawn(env: &Env, config: DemoConfig) -> JoinHandle<()> {
-    let running = env.clone();
-    env.tasks.spawn(async move {
-        if let Err(error) = run::run(running, config).await {
-            tracing::error!(%error, "the demo does not run");
-        }
     })
 }

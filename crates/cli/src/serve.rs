@@ -1,10 +1,10 @@
 //! `afluente serve`: runs a broker until it is told to stop.
 
-use crate::{console, demo, logging};
+use crate::{console, logging};
 use afluente_broker::config::{Config, Inputs, Notice, Settings, render};
 use afluente_broker::server::Server;
 use afluente_console::{ConsoleConfig, ConsoleServer};
-use afluente_demo::run::DemoConfig;
+use afluente_demo::run::{DemoConfig, RunningDemo};
 use afluente_env::Env;
 use afluente_env::tasks::{self, Cores};
 use anyhow::{Context, bail};
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         }
         .context("could not listen for signals")?;
         tracing::info!("stopping");
-        beside.stop().await;
+        beside.stop(&env).await;
         server.stop().await.context("the data was not closed well")?;
         tracing::info!("stopped");
         anyhow::Ok(())
@@ -97,7 +97,7 @@ struct Beside {
 /// The same, running.
 struct Running {
     console: Option<ConsoleServer>,
-    demo: Option<tokio::task::JoinHandle<()>>,
+    demo: Option<RunningDemo>,
 }
 
 impl Beside {
@@ -127,16 +127,16 @@ impl Beside {
             running.console = Some(console::start(env, config).await?);
         }
         if let Some(demo) = demo {
-            running.demo = Some(demo::spawn(env, demo));
+            running.demo = Some(RunningDemo::start(env, demo));
         }
         Ok(running)
     }
 }
 
 impl Running {
-    async fn stop(self) {
+    async fn stop(self, env: &Env) {
         if let Some(demo) = self.demo {
-            demo.abort();
+            demo.stop(&env.clock).await;
         }
         if let Some(console) = self.console {
             console.stop().await;

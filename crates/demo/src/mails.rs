@@ -34,6 +34,9 @@ pub const APPLICATION: &str = "order-mails";
 /// Between two steps of the shop, and two looks for mails.
 const STEP: Duration = Duration::from_millis(100);
 
+/// What leaving the groups may take.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// A customer who can be written to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -170,7 +173,7 @@ pub async fn start(env: &Env, bootstrap: &str) -> Result<RunningStreams, Runtime
     KafkaStreams::new(env.clone(), topology()?, config).start().await
 }
 
-/// Opens a shop, joins what happens in it, and shows each mail, until it is dropped.
+/// Opens a shop, joins what happens in it, and shows each mail, until `stop` is ready.
 ///
 /// # Errors
 /// When the application cannot start, or fails.
@@ -179,6 +182,7 @@ pub async fn run(
     bootstrap: &str,
     orders_per_second: f64,
     mut show: impl FnMut(&OrderMail),
+    stop: impl Future<Output = ()>,
 ) -> Result<(), RuntimeError> {
     let properties = [("bootstrap.servers", bootstrap), ("client.id", "orders-demo")];
     let producer = Producer::new(env.clone(), ProducerConfig::from_properties(properties)?)?;
@@ -191,16 +195,34 @@ pub async fn run(
     ]))?;
     let reader = Consumer::new(env.clone(), reader)?;
     reader.subscribe([ORDER_MAILS.name])?;
-    let _running = start(env, bootstrap).await?;
+    let running = start(env, bootstrap).await?;
     let mut shop = Shop::open(orders_per_second, env.clock.wall_ms());
-    loop {
-        send(&producer, &shop.step(env.clock.wall_ms(), &env.rng)).await;
-        for record in reader.poll(STEP).await?.iter() {
-            let mail = record.value.and_then(|value| serde_json::from_slice(value).ok());
-            if let Some(mail) = mail {
-                show(&mail);
+    let showing = async {
+        loop {
+            send(&producer, &shop.step(env.clock.wall_ms(), &env.rng)).await;
+            for record in reader.poll(STEP).await?.iter() {
+                let mail = record.value.and_then(|value| serde_json::from_slice(value).ok());
+                if let Some(mail) = mail {
+                    show(&mail);
+                }
             }
         }
+    };
+    let outcome = tokio::select! {
+        outcome = showing => outcome,
+        () = stop => Ok(()),
+    };
+    end(running, &reader).await;
+    outcome
+}
+
+/// Leaves the groups, so that the next start need not wait until their members are given up.
+pub(crate) async fn end(running: RunningStreams, reader: &Consumer) {
+    let (closed, left) = tokio::join!(running.close(END_MAX), reader.close(END_MAX));
+    let errors =
+        [closed.err().map(|error| error.to_string()), left.err().map(|error| error.to_string())];
+    for error in errors.into_iter().flatten() {
+        tracing::debug!(error, "a part of the demo ended without a word");
     }
 }
 

@@ -11,19 +11,26 @@ use crate::services;
 use afluente_client::producer::{Producer, ProducerConfig, Record};
 use afluente_client::{Client, Error, Target};
 use afluente_env::Env;
+use afluente_env::clock::Clock;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
+use afluente_streams::runtime::{RuntimeError, State};
 use readers::Readers;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Between two steps of the machines.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Before trying again when the cluster does not answer.
+/// Before trying again when the cluster does not answer, and what each part may take to end.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What all of it may take to end.
+const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// One replica where the cluster has one broker: its own default decides.
 const CLUSTER_DEFAULT: i16 = -1;
@@ -84,11 +91,50 @@ impl DemoConfig {
     }
 }
 
-/// Runs until it is dropped. A cluster that does not answer is waited for.
-///
-/// # Errors
-/// When the configuration of the client cannot be used.
-pub async fn run(env: Env, config: DemoConfig) -> Result<(), Error> {
+/// The demo, running. Dropping it cuts it off.
+#[derive(Debug)]
+pub struct RunningDemo {
+    stopping: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RunningDemo {
+    /// Starts it, beside what else the process does. A cluster that does not answer is waited for.
+    #[must_use]
+    pub fn start(env: &Env, config: DemoConfig) -> Self {
+        let (stopping, stop) = watch::channel(false);
+        let running = env.clone();
+        let task = env.tasks.spawn(async move {
+            if let Err(error) = run(running, config, stop).await {
+                tracing::error!(%error, "the demo does not run");
+            }
+        });
+        Self { stopping, task }
+    }
+
+    /// Ends it as services end: groups are left, what was begun is committed and written. What takes too long is cut off.
+    pub async fn stop(mut self, clock: &Clock) {
+        self.stopping.send_replace(true);
+        tokio::select! {
+            _ = &mut self.task => {}
+            () = clock.sleep(STOP_MAX) => {}
+        }
+    }
+}
+
+impl Drop for RunningDemo {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Waits for the word to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever drops the other end wants it to end, too.
+    let _ = stop.wait_for(|is_stopping| *is_stopping).await;
+}
+
+async fn run(env: Env, config: DemoConfig, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
     let properties = [
         ("bootstrap.servers", config.bootstrap.as_str()),
         ("client.id", "afluente-demo"),
@@ -96,32 +142,55 @@ pub async fn run(env: Env, config: DemoConfig) -> Result<(), Error> {
     ];
     let producer_config = ProducerConfig::from_properties(properties)?;
     let producer = Arc::new(Producer::new(env.clone(), producer_config)?);
-    wait_for_topics(&env, producer.client(), &config.topics()).await;
-    let _readers = match config.invoices_per_second {
-        Some(_) => Some(Readers::start(&env, &config.bootstrap, &producer)?),
+    let topics = config.topics();
+    tokio::select! {
+        () = wait_for_topics(&env, producer.client(), &topics) => {}
+        () = stopped(&mut stop) => return Ok(()),
+    }
+    let readers = match config.invoices_per_second {
+        Some(_) => Some(Readers::start(&env, &config.bootstrap, &producer, &stop)?),
         None => None,
     };
-    if config.orders_per_second.is_some() {
-        let (env, bootstrap) = (env.clone(), config.bootstrap.clone());
-        // Whoever drops this drops the application with it.
-        let mailing = async {
-            let running = mails::start(&env, &bootstrap).await?;
-            running.wait_for(afluente_streams::runtime::State::Error).await;
-            running.close(PAUSE).await
-        };
-        let generating = generate(&env, &config, &producer);
-        tokio::pin!(mailing, generating);
-        tokio::select! {
-            done = &mut generating => return done,
-            ended = &mut mailing => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "the demo goes on without mails for orders");
-                }
+    let mailing = {
+        let (env, bootstrap, mut stop) = (env.clone(), config.bootstrap.clone(), stop.clone());
+        let has_orders = config.orders_per_second.is_some();
+        async move {
+            if !has_orders {
+                return;
+            }
+            if let Err(error) = send_mails(&env, &bootstrap, &mut stop).await {
+                tracing::error!(%error, "the demo goes on without mails for orders");
             }
         }
-        return generating.await;
+    };
+    let generating = async {
+        tokio::select! {
+            () = generate(&env, &config, &producer) => {}
+            () = stopped(&mut stop) => {}
+        }
+    };
+    tokio::join!(mailing, generating);
+    if let Some(readers) = readers {
+        readers.ended().await;
     }
-    generate(&env, &config, &producer).await
+    producer.close(PAUSE).await
+}
+
+/// Runs the Streams application of the orders until it is told to stop.
+async fn send_mails(
+    env: &Env,
+    bootstrap: &str,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), RuntimeError> {
+    let running = tokio::select! {
+        running = mails::start(env, bootstrap) => running?,
+        () = stopped(stop) => return Ok(()),
+    };
+    tokio::select! {
+        _ = running.wait_for(State::Error) => {}
+        () = stopped(stop) => {}
+    }
+    running.close(PAUSE).await
 }
 
 /// Makes topics, once the cluster answers.
@@ -132,7 +201,7 @@ pub(crate) async fn wait_for_topics(env: &Env, client: &Client, topics: &[Topic]
     }
 }
 
-async fn generate(env: &Env, config: &DemoConfig, producer: &Producer) -> Result<(), Error> {
+async fn generate(env: &Env, config: &DemoConfig, producer: &Producer) {
     let (clock, rng) = (&env.clock, env.rng.fork());
     let now_ms = clock.wall_ms();
     let day_ms = i64::try_from(config.day.as_millis()).unwrap_or(i64::MAX).max(1);

@@ -1,5 +1,6 @@
 //! Orders of each item in windows of ten seconds: the stream of changes, and the table that it makes, side by side.
 
+use crate::mails::end;
 use crate::orders::{ORDERS, Order, Shop, TOPICS};
 use crate::record::Topic;
 use crate::run::{send, wait_for_topics};
@@ -105,7 +106,7 @@ fn clock(ms: i64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
-/// Opens a shop, counts its orders, and shows what changes, until it is dropped.
+/// Opens a shop, counts its orders, and shows what changes, until `stop` is ready.
 ///
 /// # Errors
 /// When the application cannot start, or fails.
@@ -114,6 +115,7 @@ pub async fn run(
     bootstrap: &str,
     orders_per_second: f64,
     mut show: impl FnMut(&str),
+    stop: impl Future<Output = ()>,
 ) -> Result<(), RuntimeError> {
     let properties = [("bootstrap.servers", bootstrap), ("client.id", "windows-demo")];
     let producer = Producer::new(env.clone(), ProducerConfig::from_properties(properties)?)?;
@@ -131,22 +133,30 @@ pub async fn run(
         ("bootstrap.servers", bootstrap),
         ("commit.interval.ms", "1000"),
     ])?;
-    let _running = KafkaStreams::new(env.clone(), topology()?, config).start().await?;
+    let running = KafkaStreams::new(env.clone(), topology()?, config).start().await?;
     let mut shop = Shop::open(orders_per_second, env.clock.wall_ms());
     let (serde, mut table) = (keys(), Table::default());
-    loop {
-        send(&producer, &shop.step(env.clock.wall_ms(), &env.rng)).await;
-        let mut changes = Vec::new();
-        for record in reader.poll(STEP).await?.iter() {
-            if let Some(change) = read(&*serde, record.key_bytes(), record.value_bytes()) {
-                table.update(&change.0, change.1);
-                changes.push(change);
+    let showing = async {
+        loop {
+            send(&producer, &shop.step(env.clock.wall_ms(), &env.rng)).await;
+            let mut changes = Vec::new();
+            for record in reader.poll(STEP).await?.iter() {
+                if let Some(change) = read(&*serde, record.key_bytes(), record.value_bytes()) {
+                    table.update(&change.0, change.1);
+                    changes.push(change);
+                }
+            }
+            if !changes.is_empty() {
+                show(&table.beside(&changes));
             }
         }
-        if !changes.is_empty() {
-            show(&table.beside(&changes));
-        }
-    }
+    };
+    let outcome = tokio::select! {
+        outcome = showing => outcome,
+        () = stop => Ok(()),
+    };
+    end(running, &reader).await;
+    outcome
 }
 
 fn read(

@@ -339,3 +339,39 @@ fn metadata_creates_a_topic_only_where_that_is_allowed() {
         assert_eq!(response.topics[0].error_code, ErrorCode::UnknownTopicOrPartition.code());
     });
 }
+
+#[test]
+fn a_member_that_waits_for_others_is_answered_when_the_broker_stops() {
+    run(async {
+        let broker = TestBroker::start(&[("group.initial.rebalance.delay.ms", "3600000")]).await;
+        let mut client = broker.connect().await;
+        let find = m::find_coordinator_request::FindCoordinatorRequest {
+            key: "g".into(),
+            ..Default::default()
+        };
+        while client.call(&find, 2).await.error_code != 0 {}
+        let protocol = m::join_group_request::JoinGroupRequestProtocol {
+            name: "range".into(),
+            ..Default::default()
+        };
+        let join = m::join_group_request::JoinGroupRequest {
+            group_id: "g".into(),
+            session_timeout_ms: 6_000,
+            rebalance_timeout_ms: 3_600_000,
+            protocol_type: "consumer".into(),
+            protocols: vec![protocol],
+            ..Default::default()
+        };
+        let id = client.send(&join, 3).await;
+        let mut other = broker.connect().await;
+        let describe = m::describe_groups_request::DescribeGroupsRequest {
+            groups: vec!["g".into()],
+            ..Default::default()
+        };
+        while other.call(&describe, 5).await.groups[0].group_state != "PreparingRebalance" {}
+        broker.server.stop().await.unwrap();
+        let answer = client.receive::<m::join_group_request::JoinGroupRequest>(3, id).await;
+        assert_eq!(answer.error_code, ErrorCode::NotCoordinator.code());
+        assert!(client.frame().await.is_none(), "and then the connection ends");
+    });
+}

@@ -505,3 +505,27 @@ fn a_console_that_only_looks_refuses_changes_and_a_cluster_that_is_away_is_told(
     assert_eq!(status, 200);
     assert_eq!(console.get("/api/topics")["total"], 0);
 }
+
+#[test]
+fn a_broker_with_console_and_demo_stops_without_a_complaint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_afluente"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0", "--demo"])
+        .args(["--override", "http.listener=127.0.0.1:0", "--data-dir"])
+        .arg(dir.path())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // Orders are joined last: everything before has come up by then.
+    assert!(log.any(|line| line.contains("\"after\":\"Running\"")), "the demo does not run");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let rest: Vec<String> = log.collect();
+    assert!(child.wait().unwrap().success(), "{rest:#?}");
+    let is_complaint = |line: &&String| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+    assert_eq!(rest.iter().find(is_complaint), None);
+    assert!(rest.last().unwrap().contains("stopped"), "{rest:#?}");
+}

@@ -1,5 +1,6 @@
 //! The services that read the invoices, each a consumer group of its own.
 
+use super::stopped;
 use crate::invoices::{INVOICES, Invoice};
 use crate::services::Service;
 use afluente_client::consumer::{Consumer, ConsumerConfig, ConsumerError};
@@ -8,6 +9,7 @@ use afluente_client::{Client, Error};
 use afluente_env::Env;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a poll waits; a service says what is due by time that often.
@@ -16,7 +18,10 @@ const POLL: Duration = Duration::from_millis(250);
 /// Before trying again after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The tasks of all services. Dropping it ends them.
+/// How long a service may take to leave its group.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+
+/// The tasks of all services. Dropping it cuts them off.
 pub(super) struct Readers(Vec<JoinHandle<()>>);
 
 impl Readers {
@@ -26,6 +31,7 @@ impl Readers {
         env: &Env,
         bootstrap: &str,
         producer: &Arc<Producer>,
+        stop: &watch::Receiver<bool>,
     ) -> Result<Self, Error> {
         let mut tasks = Self(Vec::new());
         // The stock is the most work: a second member shares it, and the console shows who reads what.
@@ -44,10 +50,26 @@ impl Readers {
             .map_err(Error::from)?;
             let consumer =
                 Consumer::with_client(Client::new(env.clone(), config.client.clone())?, config);
-            let reading = read(env.clone(), consumer, service, Arc::clone(producer));
-            tasks.0.push(env.tasks.spawn(reading));
+            let (env, producer, mut stop) = (env.clone(), Arc::clone(producer), stop.clone());
+            tasks.0.push(env.tasks.clone().spawn(async move {
+                tokio::select! {
+                    () = read(&env, &consumer, service, &producer) => {}
+                    () = stopped(&mut stop) => {}
+                }
+                if let Err(error) = consumer.close(LEAVE_MAX).await {
+                    tracing::debug!(%error, group, "a service of the demo left without a word");
+                }
+            }));
         }
         Ok(tasks)
+    }
+
+    /// Waits until all have ended.
+    pub(super) async fn ended(mut self) {
+        for task in &mut self.0 {
+            // One that failed has said so.
+            let _ = task.await;
+        }
     }
 }
 
@@ -59,7 +81,7 @@ impl Drop for Readers {
     }
 }
 
-async fn read(env: Env, consumer: Consumer, mut service: Service, producer: Arc<Producer>) {
+async fn read(env: &Env, consumer: &Consumer, mut service: Service, producer: &Producer) {
     let group = service.group();
     if let Err(error) = consumer.subscribe([INVOICES.name]) {
         tracing::error!(%error, group, "a service of the demo cannot subscribe");
@@ -78,7 +100,7 @@ async fn read(env: Env, consumer: Consumer, mut service: Service, producer: Arc<
                 said.extend(invoice.iter().flat_map(|invoice| service.take(invoice, now_ms, &rng)));
             }
             said.extend(service.step(now_ms));
-            super::send(&producer, &said).await;
+            super::send(producer, &said).await;
             if !records.is_empty() {
                 // What an invoice led to is written before the invoice counts as read: a process
                 // that dies in between reads it once more, and loses nothing.

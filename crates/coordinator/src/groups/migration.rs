@@ -112,17 +112,22 @@ impl GroupShard {
                 None => Err((String::new(), ErrorCode::UnknownMemberId)),
             }
         };
-        let mut has_replaced_consumer = false;
-        let answer = match joined {
-            Ok(joined) => {
-                has_replaced_consumer = joined.has_replaced_consumer;
-                joined.answer
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err((member_id, code)) => {
+                let answer = join_error(&member_id, code);
+                return effects.replies.push((ticket, Reply::Join(answer)));
             }
-            Err((member_id, code)) => join_error(&member_id, code),
         };
-        effects.replies.push((ticket, Reply::Join(answer)));
-        if has_replaced_consumer {
-            self.downgrade_without(&group_id, &BTreeSet::new(), origin.now_ms, topics, effects);
+        effects.replies.push((ticket, Reply::Join(joined.answer)));
+        let now_ms = origin.now_ms;
+        if joined.has_replaced_consumer
+            && self.downgrade_without(&group_id, &BTreeSet::new(), now_ms, topics, effects)
+            && joined.is_target_stale
+            && let Some((group, mut step)) = self.classic(&group_id, now_ms, effects)
+        {
+            // Nobody computes an assignment here any more: the members have to.
+            group.prepare_rebalance(&mut step);
         }
     }
 

@@ -59,6 +59,8 @@ pub(in crate::groups) struct ClassicJoin {
     pub(in crate::groups) answer: JoinGroupResponse,
     /// It took the place of a member that speaks the consumer protocol.
     pub(in crate::groups) has_replaced_consumer: bool,
+    /// The assignment that the members follow is older than what they subscribe to.
+    pub(in crate::groups) is_target_stale: bool,
 }
 
 impl ConsumerGroup {
@@ -106,6 +108,7 @@ impl ConsumerGroup {
             }),
             ..known.clone()
         };
+        let target_epoch_before = self.target_epoch;
         let reconciled = self
             .update(step, &member_id, &known, &updated, Some(&owned))
             .map_err(|(code, _)| refused(code))?;
@@ -119,7 +122,8 @@ impl ConsumerGroup {
             member_id,
             ..JoinGroupResponse::default()
         };
-        Ok(ClassicJoin { answer, has_replaced_consumer })
+        let is_target_stale = target_epoch_before < self.group_epoch;
+        Ok(ClassicJoin { answer, has_replaced_consumer, is_target_stale })
     }
 
     /// The member that joins as it was, if it was; and whether it takes over the place of one that
@@ -179,8 +183,9 @@ impl ConsumerGroup {
         if other_type || other_name {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
-        // Who is giving up partitions has joined for that already, and will be called again.
-        if self.group_epoch > member.epoch && member.state != MemberState::UnrevokedPartitions {
+        // Before there is a new assignment, joining again would bring nothing. Who is giving up
+        // partitions has joined for that already, and will be called again.
+        if self.target_epoch > member.epoch && member.state != MemberState::UnrevokedPartitions {
             self.expect_rejoin(step, member_id, member);
             return Err(ErrorCode::RebalanceInProgress);
         }
@@ -214,7 +219,7 @@ impl ConsumerGroup {
             return Err(ErrorCode::IllegalGeneration);
         }
         self.renew_session(step, member_id);
-        let must_rejoin = member.epoch < self.group_epoch
+        let must_rejoin = member.epoch < self.target_epoch
             || match member.state {
                 MemberState::UnrevokedPartitions => true,
                 MemberState::UnreleasedPartitions => !self.waits_for_others(member_id, member),

@@ -43,7 +43,7 @@ impl ConsumerGroup {
             client_host: member.client_host.clone(),
             subscribed_topic_names: member.topic_names.iter().cloned().collect(),
             subscribed_topic_regex: Some(member.topic_regex.clone().unwrap_or_default()),
-            assignment: described(&member.assigned, topics),
+            assignment: described(&held(member), topics),
             target_assignment: self
                 .target
                 .get(member_id)
@@ -52,6 +52,15 @@ impl ConsumerGroup {
             member_type: if member.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },
         }
     }
+}
+
+/// What a member reads: until it has given up what it was told to, that too.
+fn held(member: &Member) -> Assignment {
+    let mut held = member.assigned.clone();
+    for (topic_id, partitions) in &member.pending_revocation {
+        held.entry(*topic_id).or_default().extend(partitions);
+    }
+    held
 }
 
 /// Topics that are gone by now have no name to show, and are left out.

@@ -274,6 +274,40 @@ fn a_static_classic_member_takes_the_place_of_the_last_consumer() {
 }
 
 #[test]
+fn a_classic_member_is_called_to_join_again_once_there_is_an_assignment_for_it() {
+    let mut world = World::with(GroupSettings::default());
+    world.add_topic(TOPIC, 6);
+    let mut new = Client::new("new", &[TOPIC]);
+    world.beat_as(&mut new).unwrap();
+    // Within `group.consumer.assignment.interval.ms` of the assignment for the first member.
+    let mut old = Classic::default();
+    world.join_classic(&mut old).unwrap();
+    let described = world.shard.describe_consumer_group(GROUP, &world.topics).unwrap();
+    assert!(described.assignment_epoch < described.group_epoch, "no assignment yet");
+    world.sync_classic(&mut old, &Assignment::new()).unwrap();
+    assert!(old.owned.is_empty());
+    world.pass(1_000);
+    world.share(&mut old, &mut new);
+}
+
+#[test]
+fn a_group_that_goes_back_with_an_old_assignment_rebalances() {
+    let mut world = World::with(GroupSettings::default());
+    world.add_topic(TOPIC, 6);
+    world.add_topic("other", 1);
+    let mut new = Client::new("new", &["other"]);
+    new.instance_id = Some("one".to_owned());
+    world.beat_as(&mut new).unwrap();
+    // It reads something else, within the interval in which no assignment is computed.
+    let mut old = Classic { instance_id: Some("one".to_owned()), ..Classic::default() };
+    world.join_classic(&mut old).unwrap();
+    assert_eq!((world.kind(), &*world.state()), ("classic", "PreparingRebalance"));
+    world.join_classic(&mut old).unwrap();
+    world.sync_classic(&mut old, &Assignment::new()).unwrap();
+    assert_eq!(world.state(), "Stable");
+}
+
+#[test]
 fn the_policy_says_which_way_is_open() {
     let with = |policy| {
         let mut world =

@@ -73,7 +73,7 @@ console_consumer_of_internal_topics() {
     topic=$unique
     fill "$topic" 10
     at consumer.ConsoleConsumer --topic "$topic" --from-beginning --max-messages 10 --group "$topic-g" >&2
-    said=$(at consumer.ConsoleConsumer --topic __consumer_offsets --from-beginning --timeout-ms 4000 \
+    said=$(at consumer.ConsoleConsumer --topic __consumer_offsets --from-beginning --timeout-ms 15000 \
         --formatter org.apache.kafka.tools.consumer.OffsetsMessageFormatter)
     has "$said" "\"group\":\"$topic-g\",\"topic\":\"$topic\""
 }

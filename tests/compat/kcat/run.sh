@@ -14,9 +14,12 @@ else
     if [ ! -x "$cache/usr/bin/kcat" ]; then
         command -v apt-get >/dev/null || { echo "kcat is not installed, and there is no apt-get to fetch it"; exit 77; }
         mkdir -p "$cache/packages"
-        # Its libraries, those aside that a machine with apt has.
-        (cd "$cache/packages" && apt-get -qq download kcat librdkafka1 libserdes1 libavro1 libyajl2 libjansson4 libsnappy1v5 \
-            liblz4-1 libcurl4 >&2) || { echo "kcat could not be fetched by apt-get"; exit 77; }
+        # Its libraries, those aside that a machine with apt has. Which there are depends on the release.
+        (cd "$cache/packages" && apt-get -qq download kcat librdkafka1 libyajl2 >&2) ||
+            { echo "kcat could not be fetched by apt-get"; exit 77; }
+        for package in libserdes1 libavro1 libjansson4 libsnappy1v5 liblz4-1 libcurl4; do
+            (cd "$cache/packages" && apt-get -qq download $package >&2) || true
+        done
         for package in "$cache"/packages/*.deb; do dpkg -x "$package" "$cache"; done
     fi
     libraries=$(echo "$cache"/usr/lib/*-linux-gnu)

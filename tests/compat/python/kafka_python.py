@@ -148,7 +148,8 @@ def transactions_commit_and_abort():
     client.begin_transaction()
     client.send_offsets_to_transaction({TopicPartition(topic, 0): OffsetAndMetadata(7, "", -1)}, reader.group_metadata())
     client.commit_transaction()
-    equal(reader.committed(TopicPartition(topic, 0)), 7)
+    # The commit is answered before its markers are written.
+    until("the offset", lambda: reader.committed(TopicPartition(topic, 0)) == 7)
     reader.close()
     client.close()
 

@@ -349,6 +349,13 @@ impl Groups {
     }
 }
 
+/// Whether the consumer protocol (KIP-848) is served: `group.coordinator.rebalance.protocols` names
+/// it, and feature `group.version` is at level 1 or more.
+pub(crate) fn serves_consumer_protocol(broker: &Broker) -> bool {
+    let level = broker.metadata.image().features().get("group.version").copied();
+    broker.settings.coordinators.consumer_protocol_enabled && level.is_some_and(|level| level >= 1)
+}
+
 /// The partition of the topic that a group's offsets are in, as transactions name it.
 ///
 /// # Errors

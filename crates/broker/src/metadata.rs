@@ -16,7 +16,8 @@ pub(crate) mod takeover;
 
 pub use log::MetadataError;
 pub(crate) use log::TOPIC;
-pub(crate) use rules::{INTERNAL_SEGMENT_BYTES, TopicRules};
+pub(crate) use rules::INTERNAL_SEGMENT_BYTES;
+use rules::TopicRules;
 
 use crate::broker::Broker;
 use crate::config::{Config, Settings};

@@ -273,6 +273,7 @@ fn open_log_dir(
 ) -> Result<LogDir, StorageError> {
     let config = LogDirConfig {
         retention_interval: settings.log.retention_interval,
+        cleaner: settings.log.cleaner,
         ..LogDirConfig::for_cache(settings.log.cache_bytes)
     };
     let (log_dir, report) = LogDir::open(env, path, config, observer)?;

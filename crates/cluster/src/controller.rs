@@ -11,7 +11,7 @@ mod reassign;
 mod scram;
 mod topics;
 
-pub use configs::{ConfigChange, ConfigOperation, alter_configs, check_lists};
+pub use configs::{ConfigChange, ConfigOperation, alter_configs};
 pub use features::{FeatureMove, FeatureUpdate, update_feature};
 pub use partitions::create_partitions;
 pub use quotas::{alter_client_quotas, describe_client_quotas};

@@ -22,7 +22,7 @@ pub fn validate(name: &str) -> Result<(), String> {
     let problem = if name.is_empty() {
         "the empty string is not allowed".to_owned()
     } else if name == "." || name == ".." {
-        "'.' or '..' is not allowed".to_owned()
+        format!("'{name}' is not allowed")
     } else if name.len() > LEN_MAX {
         format!("the length of '{name}' is longer than the max allowed length {LEN_MAX}")
     } else if !name.chars().all(is_legal) {
@@ -60,8 +60,8 @@ mod tests {
         }
         for (name, words) in [
             ("", "empty string"),
-            (".", "'.' or '..'"),
-            ("..", "'.' or '..'"),
+            (".", "'.' is not"),
+            ("..", "'..' is not"),
             (&"x".repeat(250), "max allowed length 249"),
             ("a b", "ASCII alphanumerics"),
             ("ação", "ASCII alphanumerics"),

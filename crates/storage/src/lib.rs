@@ -40,7 +40,9 @@ pub use append::{AppendError, AppendOptions, Appended};
 pub use error::StorageError;
 pub use journal::replay::TornTail;
 pub use log::{Log, TimestampFound, TimestampQuery};
-pub use log_dir::{Advance, DirFigures, DirState, LogDir, LogDirConfig, LogObserver, OpenReport};
+pub use log_dir::{
+    Advance, CleanerConfig, DirFigures, DirState, LogDir, LogDirConfig, LogObserver, OpenReport,
+};
 pub use read::{ColdRead, ReadData, ReadError, ReadOutcome, ReadRequest, UpTo};
 pub use topic_partition::TopicPartition;
 

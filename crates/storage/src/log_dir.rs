@@ -9,7 +9,7 @@ mod scrub;
 mod shared;
 
 pub(crate) use close::{read_file, write_file, write_file_unsynced};
-pub use config::LogDirConfig;
+pub use config::{CleanerConfig, LogDirConfig};
 pub use open::OpenReport;
 use shared::User;
 pub use shared::{DirFigures, DirState};
@@ -155,6 +155,11 @@ impl LogDir {
     #[must_use]
     pub fn figures(&self) -> DirFigures {
         self.shared.figures()
+    }
+
+    /// Compacts logs in another way from now on.
+    pub fn set_cleaner(&self, config: CleanerConfig) {
+        *self.shared.cleaner.write() = config;
     }
 
     /// Stops cleanly: everything is in the segments, Kafka's own files are complete, and the next

@@ -6,6 +6,7 @@ use super::{Config, ConfigError};
 use afluente_coordinator::groups::GroupSettings;
 use afluente_coordinator::groups::migration::MigrationPolicy;
 use afluente_coordinator::transactions::TransactionSettings;
+use afluente_storage::CleanerConfig;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -121,6 +122,8 @@ pub struct LogSettings {
     pub cache_bytes: u64,
     /// `log.retention.check.interval.ms`.
     pub retention_interval: Duration,
+    /// `log.cleaner.*`, but for what topics can have for themselves.
+    pub cleaner: CleanerConfig,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
     /// `producer.id.expiration.check.interval.ms`.
@@ -132,6 +135,8 @@ pub struct LogSettings {
 pub struct CoordinatorSettings {
     /// `group.*` and `offset*`.
     pub groups: GroupSettings,
+    /// `group.coordinator.rebalance.protocols` has `consumer` (KIP-848).
+    pub consumer_protocol_enabled: bool,
     /// `transaction*`.
     pub transactions: TransactionSettings,
     /// `offsets.retention.check.interval.ms`.
@@ -175,6 +180,7 @@ impl Settings {
                 dirs: log_dirs(config),
                 cache_bytes: u64::try_from(config.long("log.cache.bytes")).unwrap_or(0),
                 retention_interval: config.millis("log.retention.check.interval.ms"),
+                cleaner: read_cleaner(config),
                 producer_expiration_ms: config.long("producer.id.expiration.ms"),
                 expire_producers_every: config.millis("producer.id.expiration.check.interval.ms"),
             },
@@ -186,6 +192,16 @@ impl Settings {
             },
             coordinators: read_coordinators(config),
         })
+    }
+}
+
+fn read_cleaner(config: &Config) -> CleanerConfig {
+    let bounded = CleanerConfig::default();
+    CleanerConfig {
+        is_enabled: config.boolean("log.cleaner.enable"),
+        backoff: config.millis("log.cleaner.backoff.ms"),
+        bytes_per_second_max: config.double("log.cleaner.io.max.bytes.per.second"),
+        keys_bytes_max: config.size("log.cleaner.dedupe.buffer.size").min(bounded.keys_bytes_max),
     }
 }
 
@@ -213,6 +229,9 @@ fn read_coordinators(config: &Config) -> CoordinatorSettings {
     };
     CoordinatorSettings {
         groups,
+        consumer_protocol_enabled: config
+            .list("group.coordinator.rebalance.protocols")
+            .is_some_and(|names| names.iter().any(|name| name == "consumer")),
         transactions,
         expire_offsets_every: config.millis("offsets.retention.check.interval.ms"),
         abort_transactions_every: config

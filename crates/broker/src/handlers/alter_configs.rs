@@ -34,8 +34,13 @@ pub(crate) async fn handle(
                 value: config.value,
             })
             .collect();
+        let nulls: Vec<&str> =
+            changes.iter().filter(|it| it.value.is_none()).map(|it| it.name.as_str()).collect();
         let result = if repeated.contains(&(of.kind, of.name.clone())) {
             Err(alter_resource::refuse_repeated())
+        } else if !nulls.is_empty() {
+            let message = format!("Null value not supported for : {}", nulls.join(", "));
+            Err((ErrorCode::InvalidRequest, message))
         } else {
             alter_resource::alter(broker, &of, &changes, manner).await
         };

@@ -1,8 +1,7 @@
 //! What AlterConfigs and IncrementalAlterConfigs share: one resource with its changes.
 
 use crate::broker::Broker;
-use crate::metadata::TopicRules;
-use afluente_cluster::controller::{self, ConfigChange, Refusal};
+use afluente_cluster::controller::{ConfigChange, Refusal};
 use afluente_cluster::image::ConfigResource;
 use afluente_protocol::error_code::ErrorCode;
 use std::collections::BTreeSet;
@@ -33,7 +32,9 @@ pub(super) async fn alter(
             afluente_cluster::topic_name::validate(name)
                 .map_err(|why| (ErrorCode::InvalidTopicException, why))?;
             if broker.metadata.image().topic(name).is_none() {
-                controller::check_lists(changes, &TopicRules(&broker.config))?;
+                // What is wrong with the changes is told first.
+                let Manner { replace_all, .. } = manner;
+                broker.metadata.alter_configs(broker, resource, changes, replace_all, true).await?;
                 let message = format!("The topic '{name}' does not exist.");
                 return Err((ErrorCode::UnknownTopicOrPartition, message));
             }

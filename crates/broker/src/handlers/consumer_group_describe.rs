@@ -1,11 +1,11 @@
 //! ConsumerGroupDescribe (69), versions 0 and 1: groups of the consumer protocol. KIP-848.
 //!
-//! Not done: authorization.
+//! Answered with UNSUPPORTED_VERSION where the protocol is switched off. Not done: authorization.
 
 use super::operations;
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
-use crate::groups::TopicsView;
+use crate::groups::{TopicsView, serves_consumer_protocol};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::consumer_group_describe_request::ConsumerGroupDescribeRequest;
 use afluente_protocol::messages::consumer_group_describe_response::{
@@ -41,6 +41,9 @@ async fn describe(
     broker: &Arc<Broker>,
     group_id: &str,
 ) -> Result<DescribedGroup, (ErrorCode, Option<String>)> {
+    if !serves_consumer_protocol(broker) {
+        return Err((ErrorCode::UnsupportedVersion, None));
+    }
     if group_id.is_empty() {
         return Err((ErrorCode::InvalidGroupId, None));
     }

@@ -1,10 +1,11 @@
 //! ConsumerGroupHeartbeat (68), versions 0 and 1. KIP-848, KIP-1082 (member ids from the client).
 //!
-//! Not done: authorization; members of the classic protocol in the same group.
+//! Answered with UNSUPPORTED_VERSION where the protocol is switched off, see
+//! [`crate::groups::serves_consumer_protocol`]. Not done: authorization.
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
-use crate::groups::TopicsView;
+use crate::groups::{TopicsView, serves_consumer_protocol};
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use afluente_protocol::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
@@ -20,6 +21,9 @@ pub(crate) async fn handle(
         error_message: message,
         ..Default::default()
     };
+    if !serves_consumer_protocol(broker) {
+        return Ok(refused(ErrorCode::UnsupportedVersion, None));
+    }
     let shard = match broker.groups.shard(broker, &request.group_id).await {
         Ok(shard) => shard,
         Err(code) => return Ok(refused(code, None)),

@@ -6,6 +6,7 @@ use super::operations;
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
 use crate::topics::{Topic, is_internal};
+use afluente_cluster::topic_name;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::describe_topic_partitions_request::DescribeTopicPartitionsRequest;
 use afluente_protocol::messages::describe_topic_partitions_response::{
@@ -48,8 +49,12 @@ pub(crate) async fn handle(
             break;
         }
         let Some(topic) = broker.topics.by_name(&name) else {
+            let code = match topic_name::validate(&name) {
+                Ok(()) => ErrorCode::UnknownTopicOrPartition,
+                Err(_) => ErrorCode::InvalidTopicException,
+            };
             response.topics.push(DescribeTopicPartitionsResponseTopic {
-                error_code: ErrorCode::UnknownTopicOrPartition.code(),
+                error_code: code.code(),
                 name: Some(name),
                 topic_authorized_operations: operations::TOPIC,
                 ..Default::default()

@@ -116,10 +116,12 @@ impl Produce<'_> {
         for part in data.partition_data {
             let records = part.records.map(|records| records.into_bytes()).unwrap_or_default();
             let partition = topic.as_ref().map_err(|code| *code).and_then(|topic| {
+                let partition = topic.partition(part.index);
+                let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
                 if is_internal(&topic.name) && !self.is_admin {
                     return Err(ErrorCode::InvalidTopicException);
                 }
-                topic.partition(part.index).ok_or(ErrorCode::UnknownTopicOrPartition)
+                Ok(partition)
             });
             partition_responses.push(match partition {
                 Ok(partition) => self.partition(partition, part.index, records).await,

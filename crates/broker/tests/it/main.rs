@@ -7,5 +7,6 @@ mod support;
 mod apis;
 mod bad_input;
 mod fetching;
+mod groups;
 mod limits;
 mod producing;

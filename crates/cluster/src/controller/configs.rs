@@ -86,17 +86,6 @@ pub fn alter_configs(
         .collect())
 }
 
-/// Whether what is to be appended to or taken out of is a list.
-///
-/// # Errors
-/// `INVALID_CONFIG` with the first key that is not.
-pub fn check_lists(changes: &[ConfigChange], rules: &dyn TopicConfigRules) -> Result<(), Refusal> {
-    let of_lists = |change: &&ConfigChange| {
-        matches!(change.operation, ConfigOperation::Append | ConfigOperation::Subtract)
-    };
-    changes.iter().filter(of_lists).try_for_each(|change| list_default(change, rules).map(drop))
-}
-
 fn list_default(change: &ConfigChange, rules: &dyn TopicConfigRules) -> Result<String, Refusal> {
     rules.list_default(&change.name).ok_or_else(|| {
         let message = format!(

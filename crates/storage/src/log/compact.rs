@@ -35,8 +35,6 @@ use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Memory for the keys of one pass (`log.cleaner.dedupe.buffer.size`, less than Kafka's 128 MiB).
-const KEYS_BYTES_MAX: usize = 32 << 20;
 /// New bytes are written in pieces of this size.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -61,16 +59,23 @@ struct Pass {
 }
 
 impl Log {
-    /// Makes a pass over the log if its configuration asks for one that is worth it. True if it did.
-    pub(crate) fn compact_if_due(self: &Arc<Self>, now_ms: i64) -> Result<bool, StorageError> {
-        let Some(pass) = self.plan_pass(now_ms) else { return Ok(false) };
+    /// Whether its configuration is known, and asks for compaction.
+    pub(crate) fn is_compacted(&self) -> bool {
+        let state = self.state.lock();
+        state.config_known && state.config.cleanup_policy.compact
+    }
+
+    /// Makes a pass over the log if its configuration asks for one that is worth it; gives the
+    /// bytes that it read and wrote.
+    pub(crate) fn compact_if_due(self: &Arc<Self>, now_ms: i64) -> Result<u64, StorageError> {
+        let Some(pass) = self.plan_pass(now_ms) else { return Ok(0) };
         let Pass { old, rules, first_dirty, fates, config } = pass;
         // Closed segments may have a last piece in memory still.
         let flushed = self.flush(Extent::All, &mut AlignedBuf::new())?;
         self.dir.sync_flushed(self, flushed)?;
         self.dir.mark_dirty(self);
         let map = self.map_keys(&old, first_dirty, fates.clone())?;
-        let Some(latest) = map.latest() else { return Ok(false) };
+        let Some(latest) = map.latest() else { return Ok(0) };
         let count = old.iter().filter(|old| old.name.base <= latest).count();
         let old = &old[..count];
         let facts: Vec<SegmentFacts> = old.iter().map(|old| old.facts).collect();
@@ -79,7 +84,7 @@ impl Log {
         for range in groups {
             if self.clean_group(&old[range], &mut cleaner, now_ms)?.is_break() {
                 // The log was cut meanwhile; the next pass begins with what is there then.
-                return Ok(false);
+                return Ok(0);
             }
         }
         let (tally, cleaned_to) = cleaner.finish();
@@ -91,7 +96,7 @@ impl Log {
         );
         self.state.lock().cleaned_to = cleaned_to;
         self.dir.mark_dirty(self);
-        Ok(true)
+        Ok(tally.bytes_read + tally.bytes_kept)
     }
 
     /// The pass that is due; `None` if none is.
@@ -144,7 +149,7 @@ impl Log {
         mut fates: TxnFates,
     ) -> Result<KeyOffsets, StorageError> {
         let seed = [self.dir.env.rng.u64(), self.dir.env.rng.u64()];
-        let mut map = KeyOffsets::new(KEYS_BYTES_MAX, seed);
+        let mut map = KeyOffsets::new(self.dir.cleaner.read().keys_bytes_max, seed);
         let mut decompressor = Decompressor::new();
         let first = old.partition_point(|old| old.name.base <= first_dirty).saturating_sub(1);
         for old in &old[first..] {

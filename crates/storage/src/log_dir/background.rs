@@ -37,6 +37,10 @@ pub(super) const FILES_SYNCED_SINGLY_MAX: usize = 64;
 const STEP_BYTES: u64 = 8 << 20;
 const STEP_LOGS: usize = 256;
 const GROW_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// However small `log.cleaner.backoff.ms` is set: a look at all logs takes a while.
+const CLEANER_BACKOFF_MIN: Duration = Duration::from_millis(1);
+/// However little compaction may read and write in a second.
+const CLEANER_PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// How long to wait before trying again when the file system is full.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -49,6 +53,8 @@ pub(super) struct Background {
     /// Journal bytes when it was last seen growing, and when that was.
     last_growth: (u64, Moment),
     next_retention: Moment,
+    /// No look for logs to compact before then.
+    next_cleaning: Moment,
     /// Logs to be looked at for compaction.
     compacting: Vec<Arc<Log>>,
     /// There was no room for another journal file; not before then.
@@ -92,6 +98,7 @@ impl Background {
             last_growth: (0, now),
             grow_again_at: now,
             compacting: Vec::new(),
+            next_cleaning: now,
             next_retention: now + dir_retention_interval,
             retry_at: None,
             scrub,
@@ -104,7 +111,7 @@ impl Background {
         }
         if self.round.is_none() {
             self.apply_retention_if_due();
-            if let Some(log) = self.compacting.pop() {
+            if let Some(log) = self.next_to_compact() {
                 return self.compact(&log);
             }
             if !self.is_round_due() {
@@ -221,8 +228,7 @@ impl Background {
             return;
         }
         self.next_retention = now + self.dir.config.retention_interval;
-        self.compacting = self.dir.logs.read().by_name.values().cloned().collect();
-        let logs = self.compacting.clone();
+        let logs: Vec<Arc<Log>> = self.dir.logs.read().by_name.values().cloned().collect();
         let now_ms = self.dir.env.clock.wall_ms();
         for log in logs {
             let count = log.apply_retention(now_ms);
@@ -232,10 +238,37 @@ impl Background {
         }
     }
 
+    /// The next log to be looked at for compaction. A look at all of them that finds nothing to do
+    /// is followed by a pause, and a pass over one by as much of it as the allowed rate asks for.
+    fn next_to_compact(&mut self) -> Option<Arc<Log>> {
+        let now = self.dir.env.clock.now();
+        if now < self.next_cleaning {
+            return None;
+        }
+        if self.compacting.is_empty() {
+            let cleaner = *self.dir.cleaner.read();
+            self.next_cleaning = now + cleaner.backoff.max(CLEANER_BACKOFF_MIN);
+            if cleaner.is_enabled {
+                let logs = self.dir.logs.read();
+                let compacted = logs.by_name.values().filter(|log| log.is_compacted());
+                self.compacting = compacted.cloned().collect();
+            }
+        }
+        self.compacting.pop()
+    }
+
     /// Compacts a log if that is due. A damaged log is left as it is, and told.
-    fn compact(&self, log: &Arc<Log>) -> Result<Step, StorageError> {
+    fn compact(&mut self, log: &Arc<Log>) -> Result<Step, StorageError> {
         match log.compact_if_due(self.dir.env.clock.wall_ms()) {
-            Ok(_) => Ok(Step::Again),
+            Ok(0) => Ok(Step::Again),
+            Ok(bytes) => {
+                let rate = self.dir.cleaner.read().bytes_per_second_max;
+                let seconds = (bytes as f64 / rate).min(CLEANER_PAUSE_MAX.as_secs_f64());
+                // Where something was done there may be more to do: no pause beyond that.
+                self.next_cleaning =
+                    self.dir.env.clock.now() + Duration::from_secs_f64(seconds.max(0.0));
+                Ok(Step::Again)
+            }
             Err(error @ StorageError::Corrupt { .. }) => {
                 tracing::error!(
                     log = %log.partition(),

@@ -26,6 +26,9 @@ pub struct LogDirConfig {
     /// How often logs are looked through for segments that are to go
     /// (`log.retention.check.interval.ms`).
     pub retention_interval: Duration,
+    /// When and how logs are compacted; [`LogDir::set_cleaner`](super::LogDir::set_cleaner) changes
+    /// it.
+    pub cleaner: CleanerConfig,
     /// How often every closed segment is read, to find damage while it can be mended.
     pub scrub_interval: Duration,
     /// No faster than this.
@@ -34,6 +37,32 @@ pub struct LogDirConfig {
     pub buffered_sync_interval: Duration,
     /// And after so many bytes.
     pub buffered_sync_bytes: u64,
+}
+
+/// Compaction, of the directory as a whole; each field names its broker key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CleanerConfig {
+    /// Whether logs are compacted at all (`log.cleaner.enable`).
+    pub is_enabled: bool,
+    /// Between two looks at all logs (`log.cleaner.backoff.ms`).
+    pub backoff: Duration,
+    /// Reading and writing together, on average: after each pass over a log the next one waits for
+    /// it (`log.cleaner.io.max.bytes.per.second`).
+    pub bytes_per_second_max: f64,
+    /// Memory for the keys of one pass (`log.cleaner.dedupe.buffer.size`).
+    pub keys_bytes_max: usize,
+}
+
+impl Default for CleanerConfig {
+    /// Kafka's, but for less memory.
+    fn default() -> Self {
+        Self {
+            is_enabled: true,
+            backoff: Duration::from_secs(15),
+            bytes_per_second_max: f64::MAX,
+            keys_bytes_max: 32 << 20,
+        }
+    }
 }
 
 impl LogDirConfig {
@@ -68,6 +97,7 @@ impl LogDirConfig {
             checkpoint_after_quiet: Duration::from_secs(3),
             checkpoint_interval: Duration::from_secs(30),
             retention_interval: Duration::from_secs(300),
+            cleaner: CleanerConfig::default(),
             scrub_interval: Duration::from_secs(7 * 24 * 3600),
             scrub_bytes_per_second: 16 * MIB,
             buffered_sync_interval: Duration::from_millis(50),

@@ -1,7 +1,7 @@
 //! What the logs of a directory and its workers share.
 
 use super::background::remove_tree;
-use super::{Advance, LogDirConfig, LogObserver};
+use super::{Advance, CleanerConfig, LogDirConfig, LogObserver};
 use crate::TopicPartition;
 use crate::append::AppendError;
 use crate::checkpoint::{CheckpointWriter, FrameFacts, Record};
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) path: PathBuf,
     pub(crate) config: LogDirConfig,
+    /// What its configuration says, or what it was told later.
+    pub(crate) cleaner: RwLock<CleanerConfig>,
     pub(crate) observer: Arc<dyn LogObserver>,
     pub(crate) journal: Journal,
     pub(crate) tail: Tail,
@@ -170,6 +172,7 @@ impl Shared {
         Self {
             env,
             path,
+            cleaner: RwLock::new(config.cleaner),
             config,
             observer,
             journal,

@@ -13,8 +13,8 @@ use afluente_protocol::records::{BatchBuilder, BatchOptions, Batches, Compressor
 use afluente_protocol::uuid::Uuid;
 use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
 use afluente_storage::{
-    Advance, AppendError, AppendOptions, Log, LogDir, LogDirConfig, LogObserver, ReadData,
-    ReadOutcome, ReadRequest, StorageError, TopicPartition, UpTo,
+    Advance, AppendError, AppendOptions, CleanerConfig, Log, LogDir, LogDirConfig, LogObserver,
+    ReadData, ReadOutcome, ReadRequest, StorageError, TopicPartition, UpTo,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,7 @@ fn config() -> LogDirConfig {
         checkpoint_bytes: 400_000,
         checkpoint_after_quiet: Duration::from_millis(2),
         retention_interval: Duration::from_millis(20),
+        cleaner: CleanerConfig { backoff: Duration::from_millis(20), ..CleanerConfig::default() },
         buffered_sync_interval: Duration::from_millis(5),
         ..LogDirConfig::default()
     }

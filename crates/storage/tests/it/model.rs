@@ -17,7 +17,7 @@ use afluente_protocol::numbers::{LeaderEpoch, Offset};
 use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
 use afluente_storage::origin::AppendOrigin;
 use afluente_storage::{
-    AppendError, AppendOptions, DirState, Log, LogDirConfig, ReadError, ReadRequest,
+    AppendError, AppendOptions, CleanerConfig, DirState, Log, LogDirConfig, ReadError, ReadRequest,
     TopicPartition, UpTo,
 };
 use bytes::Bytes;
@@ -63,6 +63,7 @@ impl Run {
         let rng = Rng::seeded(seed);
         let config = LogDirConfig {
             retention_interval: Duration::from_secs(4),
+            cleaner: CleanerConfig { backoff: Duration::from_secs(4), ..CleanerConfig::default() },
             scrub_interval: Duration::from_secs(3),
             ..small_config()
         };

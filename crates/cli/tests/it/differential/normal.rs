@@ -47,9 +47,21 @@ static RULES: LazyLock<Vec<(Regex, With)>> = LazyLock::new(|| {
             With::Word("EPOCH"),
         ),
         rule(r"(member epoch \(|group coordinator \()(\d+)()", With::Word("EPOCH")),
+        // Ids that a broker gives to members of the consumer protocol.
+        rule(r#"(\bmember_id: (?:Some\(\s*)?")([\w-]{22})(")"#, With::Numbered("member")),
         rule(r"()(\b127\.0\.0\.1:\d+)()", With::Word("ADDRESS")),
     ]
 });
+
+/// How far the metadata log has got, and in which epoch.
+static METADATA_LOG: LazyLock<Regex> = LazyLock::new(|| {
+    let fields = r"(\b(?:leader_epoch|high_watermark|log_end_offset): )\d+";
+    Regex::new(fields).expect("a pattern of ours")
+});
+
+/// What a client is asked for.
+static REQUESTED_METRICS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"requested_metrics: \[[^\]]*\]").expect("a pattern of ours"));
 
 /// Puts what the protocol leaves without an order into one, and takes out what only one side serves by design.
 pub(crate) fn settle_order(key: ApiKey, (apache, ours): &mut (String, String)) {
@@ -79,6 +91,16 @@ pub(crate) fn settle_order(key: ApiKey, (apache, ours): &mut (String, String)) {
         ApiKey::DescribeTransactions => {
             for text in [apache, ours] {
                 sort_values(text);
+            }
+        }
+        ApiKey::DescribeQuorum => {
+            for text in [apache, ours] {
+                *text = METADATA_LOG.replace_all(text, "${1}N").into_owned();
+            }
+        }
+        ApiKey::GetTelemetrySubscriptions => {
+            for text in [apache, ours] {
+                *text = REQUESTED_METRICS.replace(text, "requested_metrics: []").into_owned();
             }
         }
         ApiKey::Produce => {

@@ -26,15 +26,15 @@ pub(in crate::groups) fn validate(
     api_version: i16,
 ) -> Result<(), Refusal> {
     let invalid = |message: &str| Err((ErrorCode::InvalidRequest, message.to_owned()));
-    if request.group_id.is_empty() {
-        return invalid("GroupId can't be empty.");
-    }
     if request.member_id.is_empty()
         && (api_version >= MEMBER_ID_REQUIRED_SINCE
             || request.member_epoch > 0
             || matches!(request.member_epoch, super::LEAVE_EPOCH | LEAVE_STATIC_EPOCH))
     {
         return invalid("MemberId can't be empty.");
+    }
+    if request.group_id.is_empty() {
+        return invalid("GroupId can't be empty.");
     }
     if request.instance_id.as_deref() == Some("") {
         return invalid("InstanceId can't be empty.");

@@ -36,6 +36,8 @@ import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.Stores;
+import org.apache.kafka.streams.state.VersionedKeyValueStore;
+import org.apache.kafka.streams.state.VersionedRecord;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.state.internals.WrappedStateStore;
 import org.apache.kafka.streams.test.TestRecord;
@@ -129,7 +131,18 @@ public class StreamsJudge {
             store = ((WrappedStateStore) store).wrapped();
         }
         final List<String> lines = new ArrayList<>();
-        if (store instanceof KeyValueStore) {
+        if (outer instanceof VersionedKeyValueStore) {
+            for (final String key : new String[] {"a", "b", "c", "a\0", "", "k0", "k1", "k2", "k3"}) {
+                for (long time = 0; time < 6_000; time += 37) {
+                    final VersionedRecord<?> found = ((VersionedKeyValueStore<String, ?>) outer).get(key, time);
+                    if (found != null) {
+                        final byte[] value = found.value() instanceof Long
+                            ? java.nio.ByteBuffer.allocate(8).putLong((Long) found.value()).array() : bytes(JSON.valueToTree(found.value()));
+                        lines.add(hex(bytes(JSON.valueToTree(key))) + "@" + time + "=" + hex(value) + " since " + found.timestamp());
+                    }
+                }
+            }
+        } else if (store instanceof KeyValueStore) {
             try (KeyValueIterator<Bytes, byte[]> all = ((KeyValueStore<Bytes, byte[]>) store).all()) {
                 all.forEachRemaining(entry -> lines.add(hex(entry.key.get()) + "=" + hex(withoutHeaders(outer, entry.value))));
             }
@@ -262,6 +275,10 @@ public class StreamsJudge {
     }
 
     static Materialized materialized(final JsonNode op, final Serde values) {
+        if (store(op) != null && op.path("history").isNumber()) {
+            return ((Materialized) Materialized.as(Stores.persistentVersionedKeyValueStore(store(op), ms(op, "history"), ms(op, "segment"))))
+                .withKeySerde(STRING).withValueSerde(values);
+        }
         final Materialized materialized = store(op) == null ? Materialized.with(Serdes.String(), values) : ((Materialized) Materialized.as(store(op))).withKeySerde(STRING).withValueSerde(values);
         return materialized;
     }
@@ -444,6 +461,21 @@ public class StreamsJudge {
                         return name == null ? groups.aggregate(init, how) : groups.aggregate(init, named(op), how);
                 }
             }
+            case "suppressFinal": {
+                final Suppressed how = Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded());
+                return table(op, "in").suppress(name == null ? how : how.withName(name));
+            }
+            case "suppress": {
+                Suppressed.EagerBufferConfig buffer = Suppressed.BufferConfig.maxRecords(Long.MAX_VALUE);
+                if (op.path("records").isNumber()) {
+                    buffer = buffer.withMaxRecords(op.get("records").asLong());
+                }
+                if (op.path("bytes").isNumber()) {
+                    buffer = buffer.withMaxBytes(op.get("bytes").asLong());
+                }
+                final Suppressed how = Suppressed.untilTimeLimit(ms(op, "wait"), buffer);
+                return table(op, "in").suppress(name == null ? how : how.withName(name));
+            }
             case "foreignJoin": {
                 final KTable in = table(op, "in");
                 final KTable other = table(op, "other");
@@ -458,7 +490,10 @@ public class StreamsJudge {
                 final KStream in = stream(op, "in");
                 final KTable other = table(op, "other");
                 final ValueJoiner f = (l, r) -> joined(n, l, r);
-                final Joined how = Joined.with(Serdes.String(), Serdes.String(), null);
+                Joined how = Joined.with(Serdes.String(), Serdes.String(), null);
+                if (op.path("grace").isNumber()) {
+                    how = how.withGracePeriod(ms(op, "grace"));
+                }
                 final Joined joined = name == null ? how : how.withName(name);
                 return op.get("kind").asText().equals("inner") ? in.join(other, f, joined) : in.leftJoin(other, f, joined);
             }
@@ -503,7 +538,7 @@ public class StreamsJudge {
                 final KTable in = table(op, "in");
                 final ValueMapperWithKey f = (k, v) -> mapValue(n, k, v);
                 if (op.path("materialized").asBoolean()) {
-                    final Materialized m = store(op) == null ? Materialized.with(null, Serdes.String()) : ((Materialized) Materialized.as(store(op))).withValueSerde(STRING);
+                    final Materialized m = store(op) == null ? Materialized.with(null, Serdes.String()) : materialized(op, Serdes.String()).withKeySerde(null);
                     return name == null ? in.mapValues(f, m) : in.mapValues(f, named(op), m);
                 }
                 return name == null ? in.mapValues(f) : in.mapValues(f, named(op));
@@ -522,7 +557,7 @@ public class StreamsJudge {
                 final KTable other = table(op, "other");
                 final ValueJoiner f = (l, r) -> joined(n, l, r);
                 final Materialized m = op.path("materialized").asBoolean()
-                    ? (store(op) == null ? Materialized.with(null, Serdes.String()) : ((Materialized) Materialized.as(store(op))).withValueSerde(STRING))
+                    ? (store(op) == null ? Materialized.with(null, Serdes.String()) : materialized(op, Serdes.String()).withKeySerde(null))
                     : null;
                 switch (op.get("kind").asText()) {
                     case "inner":

@@ -182,6 +182,8 @@ impl TestDriver {
             }
             self.graph.process(origin, Record { timestamp, ..record })?;
             self.graph.punctuate_stream_time()?;
+            // Here everything is committed at once.
+            self.graph.flush();
             self.collect()?;
         }
         Ok(())
@@ -247,6 +249,7 @@ impl TestDriver {
             graph.set_wall_ms(self.wall_ms);
         }
         self.graph.punctuate_wall_clock()?;
+        self.graph.flush();
         self.run()
     }
 
@@ -268,6 +271,26 @@ impl TestDriver {
     pub fn store_contents(&self, name: &str) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let id = self.graph.store_id(name)?;
         self.graph.with_store(id, |store| store.dump())
+    }
+
+    /// What a versioned store had for a key at a time: the value's bytes, and from when they hold.
+    ///
+    /// # Errors
+    ///
+    /// There is no such store, or it is of another kind.
+    pub fn versioned_get(
+        &self,
+        name: &str,
+        key: &[u8],
+        time_ms: i64,
+    ) -> Result<Option<(Bytes, i64)>, Error> {
+        let id = self.graph.store_id(name)?;
+        self.graph.with_store(id, |store| match store {
+            Store::Versioned(store) => {
+                Ok(store.as_of(key, time_ms)?.map(|(from, bytes)| (bytes, from)))
+            }
+            _ => Err(Error::Store { name: name.to_owned(), reason: "is not versioned".to_owned() }),
+        })
     }
 
     /// What a store holds.

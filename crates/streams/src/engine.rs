@@ -11,7 +11,8 @@ use crate::error::{Error, Flow};
 use crate::handlers::{FailedRecord, Handlers, OnError};
 use crate::processors::stream_join::JoinTime;
 use crate::record::{Data, Headers, Record};
-use crate::stores::{Store, StoreSpec};
+use crate::stores::suppress_buffer::VERSION_HEADER;
+use crate::stores::{Store, StoreKind, StoreSpec};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use punctuation::Punctuations;
@@ -38,6 +39,9 @@ impl std::fmt::Display for TaskId {
     }
 }
 
+/// The time of a record that is stamped when it is sent.
+pub const NO_TIMESTAMP: i64 = -1;
+
 /// A record that left the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Produced {
@@ -49,7 +53,7 @@ pub struct Produced {
     pub key: Option<Bytes>,
     /// Bytes of the value.
     pub value: Option<Bytes>,
-    /// Milliseconds since the epoch.
+    /// Milliseconds since the epoch, or [`NO_TIMESTAMP`].
     pub timestamp: i64,
     /// Headers.
     pub headers: Headers,
@@ -287,6 +291,35 @@ impl Graph {
         self.stream_time.set(self.stream_time.get().max(stream_time));
     }
 
+    /// Lets stores write what they keep until a commit.
+    pub(crate) fn flush(&self) {
+        for (id, store) in self.stores.iter().enumerate() {
+            let Some(topic) = &store.changelog else { continue };
+            if store.spec.kind != StoreKind::Suppressed {
+                continue;
+            }
+            let log = self.with_store(id, |store| match store {
+                Store::Suppressed(store) => store.take_log(),
+                _ => Vec::new(),
+            });
+            for (key, value) in log {
+                let mut headers = Headers::default();
+                if value.is_some() {
+                    let (name, version) = VERSION_HEADER;
+                    headers.add(name, Some(Bytes::from_static(version)));
+                }
+                self.output.borrow_mut().push(Produced {
+                    topic: Arc::clone(topic),
+                    partition: PartitionChoice::Exactly(self.task.partition),
+                    key: Some(key),
+                    value,
+                    timestamp: NO_TIMESTAMP,
+                    headers,
+                });
+            }
+        }
+    }
+
     /// What sinks and stores wrote since the last call, in order.
     pub fn take_output(&self) -> Vec<Produced> {
         std::mem::take(&mut self.output.borrow_mut())
@@ -397,6 +430,14 @@ impl<'a> Context<'a> {
         done
     }
 
+    /// Does something as if the record at hand came from there.
+    pub(crate) fn as_from<R>(&self, origin: Origin, work: impl FnOnce() -> R) -> R {
+        let before = self.graph.origin.replace(Some(origin));
+        let done = work();
+        *self.graph.origin.borrow_mut() = before;
+        done
+    }
+
     /// Hands a record to one child.
     pub(crate) fn forward_to<K: Data, V: Data>(&self, child: &str, record: Record<K, V>) -> Flow {
         let graph = self.graph;
@@ -453,6 +494,12 @@ impl<'a> Context<'a> {
     /// Where the record at hand came from; `None` in a punctuation.
     pub fn origin(&self) -> Option<Origin> {
         self.graph.origin.borrow().clone()
+    }
+
+    /// As [`Self::origin`]; what came from no topic came from nowhere.
+    pub(crate) fn origin_or_none(&self) -> Origin {
+        let nowhere = || Origin { topic: "".into(), partition: self.task().partition, offset: -1 };
+        self.origin().unwrap_or_else(nowhere)
     }
 
     /// Event time of the task, or -1.

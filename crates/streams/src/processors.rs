@@ -9,6 +9,7 @@ pub(crate) mod sliding_aggregate;
 pub(crate) mod stateless;
 pub(crate) mod stream_join;
 pub(crate) mod stream_table_join;
+pub(crate) mod suppress;
 pub(crate) mod table_aggregate;
 pub(crate) mod table_join;
 pub(crate) mod table_source;

@@ -107,6 +107,17 @@ pub struct Window {
     pub end_ms: i64,
 }
 
+/// A value that a key had for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionedRecord<V> {
+    /// The value.
+    pub value: V,
+    /// From when, milliseconds since the epoch.
+    pub timestamp: i64,
+    /// Until when, not included; `None` if it is the newest.
+    pub valid_to: Option<i64>,
+}
+
 /// A value and the time it was written for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timestamped<V> {

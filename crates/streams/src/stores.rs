@@ -5,10 +5,13 @@
 //! can go on where the other stopped.
 
 pub(crate) mod handles;
+pub(crate) mod join_buffer;
 mod key_value;
 mod memory;
 pub(crate) mod outer_join;
 mod session;
+pub(crate) mod suppress_buffer;
+pub(crate) mod versioned;
 mod window;
 
 use crate::error::Error;
@@ -18,6 +21,7 @@ use std::ops::{Bound, ControlFlow};
 pub(crate) use key_value::KeyValueBytes;
 pub use memory::MemoryMaps;
 pub(crate) use session::SessionBytes;
+pub(crate) use versioned::{Put, VersionedBytes};
 pub(crate) use window::WindowBytes;
 
 /// An ordered map of bytes: all that a store asks of memory or disk.
@@ -97,6 +101,11 @@ pub enum StoreKind {
         /// Whether each value has a time.
         timestamped: bool,
     },
+    /// Values by key and the time from which they hold: `[4 B length of key][key][8 B time]`.
+    Versioned {
+        /// How long what held before is known, and how late a record may be.
+        history_ms: i64,
+    },
     /// Values by key and start of a window: `[key][8 B start][4 B number]`.
     Window {
         /// How long a window is kept after its start.
@@ -113,9 +122,15 @@ pub enum StoreKind {
         /// How long a session is kept after its end.
         retention_ms: i64,
     },
+    /// Changes that are held back.
+    Suppressed,
 }
 
 impl StoreSpec {
+    pub(crate) fn is_versioned(&self) -> bool {
+        matches!(self.kind, StoreKind::Versioned { .. })
+    }
+
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.kind == other.kind
     }
@@ -128,7 +143,9 @@ impl StoreSpec {
             StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => {
                 Some(retention_ms.saturating_add(ADDITIONAL_MS))
             }
-            StoreKind::KeyValue { .. } => None,
+            StoreKind::KeyValue { .. } | StoreKind::Versioned { .. } | StoreKind::Suppressed => {
+                None
+            }
         }
     }
 }
@@ -136,8 +153,10 @@ impl StoreSpec {
 /// The contents of one store.
 pub(crate) enum Store {
     KeyValue(KeyValueBytes),
+    Versioned(VersionedBytes),
     Window(WindowBytes),
     Session(SessionBytes),
+    Suppressed(suppress_buffer::SuppressBuffer),
 }
 
 impl Store {
@@ -149,6 +168,10 @@ impl Store {
             StoreKind::Window { retention_ms, retain_duplicates, .. } => Self::Window(
                 WindowBytes::new(maps.open(&spec.name)?, retention_ms, retain_duplicates),
             ),
+            StoreKind::Versioned { history_ms } => {
+                Self::Versioned(VersionedBytes::new(maps.open(&spec.name)?, history_ms))
+            }
+            StoreKind::Suppressed => Self::Suppressed(suppress_buffer::SuppressBuffer::default()),
             StoreKind::Session { retention_ms } => {
                 Self::Session(SessionBytes::new(maps.open(&spec.name)?, retention_ms))
             }
@@ -164,8 +187,10 @@ impl Store {
         };
         match self {
             Self::KeyValue(store) => store.scan(Bound::Unbounded, Bound::Unbounded, &mut keep)?,
+            Self::Versioned(store) => store.scan_all(&mut keep)?,
             Self::Window(store) => store.scan_all(&mut keep)?,
             Self::Session(store) => store.scan_all(&mut keep)?,
+            Self::Suppressed(store) => return Ok(store.dump()),
         }
         Ok(all)
     }
@@ -185,7 +210,9 @@ impl Store {
             (Self::Window(store), StoreKind::Window { timestamped, .. }) => {
                 store.put_raw(key, value.map(|value| with_time(timestamped, timestamp, &value)))
             }
+            (Self::Versioned(store), _) => store.put(key, value.as_deref(), timestamp).map(|_| ()),
             (Self::Session(store), _) => store.put_raw(key, value),
+            (Self::Suppressed(store), _) => store.restore(&spec.name, key, value),
             (_, _) => Err(Error::Store {
                 name: spec.name.clone(),
                 reason: "is of another kind than its description".to_owned(),

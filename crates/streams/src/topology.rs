@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use java_order::java_set_order;
+pub(crate) use java_order::{java_bytes_order, java_set_order};
 
 /// Makes the running form of a node, once per task.
 pub(crate) type NodeFactory = Arc<dyn Fn() -> Box<dyn Node> + Send + Sync>;

@@ -150,6 +150,9 @@ impl StreamsBuilder {
             .clone()
             .or_else(|| consumed.values.clone())
             .unwrap_or_else(V::serde);
+        if materialized.history_ms.is_some() {
+            builder.fail(Error::Topology("a global table cannot be versioned".to_owned()));
+        }
         let (materialized, _) =
             materialized.named_or(|| builder.new_store_name(&format!("{topic}-")));
         let source = builder.suffixed_or(consumed.name.as_deref(), "-source", "KSTREAM-SOURCE-");

@@ -250,7 +250,7 @@ impl<K: HasSerde, A: HasSerde> CogroupedStream<K, A> {
         let mut nodes = Vec::new();
         for (number, (member, parent)) in self.members.iter().zip(parents).enumerate() {
             let name = builder.suffixed_or(own, &format!("-cogroup-agg-{number}"), AGGREGATE);
-            let output_versioned = grace_ms.is_none().then_some(false);
+            let output_versioned = grace_ms.is_none().then_some(spec.is_versioned());
             let traits = NodeTraits { output_versioned, grace_ms, ..NodeTraits::default() };
             let (member, store) = (Rc::clone(member), store.clone());
             let (initializer, cut, spec) = (Arc::clone(&initializer), cut.clone(), spec.clone());

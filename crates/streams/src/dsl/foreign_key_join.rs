@@ -1,6 +1,6 @@
 //! Joins of two tables by a key that the left one has in its values.
 
-use super::graph::NodeTraits;
+use super::graph::{NodeTraits, TellParent};
 use super::settings::{Consumed, Materialized};
 use super::table::KTable;
 use crate::dsl::builder::source_spec;
@@ -18,6 +18,7 @@ use crate::stores::{StoreKind, StoreSpec};
 use crate::topology::{InternalTopic, NodeFactory, NodeKind, NodeSpec};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const REGISTRATION: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-";
 const PROCESSOR: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-PROCESSOR-";
@@ -25,6 +26,14 @@ const RESPONSE: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-";
 const RESOLVER: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-RESPONSE-RESOLVER-PROCESSOR-";
 const STORE: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-STATE-STORE-";
 const OUTPUT: &str = "KTABLE-FK-JOIN-OUTPUT-";
+
+/// A flag that is set once the parent turns out to be a versioned table, for processors that are made later.
+fn drops_older() -> (Arc<AtomicBool>, NodeTraits) {
+    let flag = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&flag);
+    let on_versioned_parent: TellParent = Rc::new(move |_| told.store(true, Ordering::Relaxed));
+    (flag, NodeTraits { on_versioned_parent: Some(on_versioned_parent), ..NodeTraits::default() })
+}
 
 impl<K: HasSerde, V: HasSerde> KTable<K, V> {
     /// Joins each row with that of `other` whose key `foreign_key` finds in it (KIP-213). The tables need not have the same
@@ -94,15 +103,17 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
         let send = {
             let (foreign_key, foreign_keys) = (Arc::clone(&foreign_key), foreign_keys.clone());
             let values = values.clone();
+            let (is_versioned, traits) = drops_older();
             let make: NodeFactory = Arc::new(move || {
                 node::<K, Change<V>>(Subscribe {
                     foreign_key: Arc::clone(&foreign_key),
                     foreign_keys: foreign_keys.clone(),
                     values: values.clone(),
                     is_left,
+                    drops_older: is_versioned.load(Ordering::Relaxed),
                 })
             });
-            self.step(&[self.node], &send_name, make)
+            self.step_with(&[self.node], &send_name, traits, make, None, Vec::new())
         };
         let sink_name = name("-subscription-registration-sink", "KTABLE-SINK-");
         let sink = {
@@ -140,20 +151,25 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
         let received = {
             let (schema, store) = (schema.clone(), store.clone());
             let make: NodeFactory = Arc::new(move || receive(schema.clone(), store.clone()));
-            self.step_with(&[source], &receive_name, make, Some(spec.clone()), Vec::new())
+            let traits = NodeTraits::default();
+            self.step_with(&[source], &receive_name, traits, make, Some(spec.clone()), Vec::new())
         };
         let right = other.supplier.getter();
         let answer_name = name("-subscription-join-foreign", PROCESSOR);
         let answered = {
             let stores = right.stores.clone();
             let make: NodeFactory = Arc::new(move || answer_subscription::<K, F, V2>(&right));
-            self.step_with(&[received], &answer_name, make, None, stores)
+            let traits = NodeTraits::default();
+            self.step_with(&[received], &answer_name, traits, make, None, stores)
         };
         let change_name = name("-foreign-join-subscription", PROCESSOR);
         let changed = {
-            let make: NodeFactory =
-                Arc::new(move || answer_change::<K, F, V2>(schema.clone(), store.clone()));
-            self.step_with(&[other.node], &change_name, make, Some(spec), Vec::new())
+            let (is_versioned, traits) = drops_older();
+            let make: NodeFactory = Arc::new(move || {
+                let drops_older = is_versioned.load(Ordering::Relaxed);
+                answer_change::<K, F, V2>(schema.clone(), store.clone(), drops_older)
+            });
+            self.step_with(&[other.node], &change_name, traits, make, Some(spec), Vec::new())
         };
         let topic = format!("{}-topic", name("-subscription-response", RESPONSE));
         let internal = topic.clone();
@@ -195,14 +211,18 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
                     is_left,
                 })
             });
-            self.step_with(&[source], &resolve_name, make, None, stores)
+            let traits = NodeTraits::default();
+            self.step_with(&[source], &resolve_name, traits, make, None, stores)
         };
         let result_name = name("-result", OUTPUT);
         let (materialized, queryable) = materialized.named_or(|| builder.new_store_name(OUTPUT));
         let result_values = materialized.value_serde().unwrap_or_else(VR::serde);
         let supplier =
             SourceTable::new(&materialized, queryable.clone(), keys.clone(), result_values.clone());
-        let traits = NodeTraits { output_versioned: Some(false), ..NodeTraits::default() };
+        let traits = NodeTraits {
+            output_versioned: Some(materialized.history_ms.is_some()),
+            ..NodeTraits::default()
+        };
         let node = {
             let (supplier, name) = (supplier.clone(), result_name.clone());
             builder.add(&[resolved], &result_name, traits, move |topology, parents| {
@@ -222,21 +242,18 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
         }
     }
 
-    fn step(&self, parents: &[usize], name: &str, make: NodeFactory) -> usize {
-        self.step_with(parents, name, make, None, Vec::new())
-    }
-
     /// Adds a processor, its store, and the stores of others that it reads.
     fn step_with(
         &self,
         parents: &[usize],
         name: &str,
+        traits: NodeTraits,
         make: NodeFactory,
         store: Option<StoreSpec>,
         reads: Vec<String>,
     ) -> usize {
         let own = name.to_owned();
-        self.builder.add(parents, name, NodeTraits::default(), move |topology, parents| {
+        self.builder.add(parents, name, traits, move |topology, parents| {
             topology.add_node(NodeSpec {
                 name: own.clone(),
                 parents: parents.to_vec(),

@@ -46,7 +46,6 @@ pub(super) struct NodeTraits {
     /// Told the name of each parent that is versioned.
     pub(super) on_versioned_parent: Option<TellParent>,
     /// Grace of the windows made here.
-    #[allow(dead_code, reason = "waits for suppress, with `grace_above`")]
     pub(super) grace_ms: Option<i64>,
     /// Refuses versioned tables.
     pub(super) is_suppress: bool,
@@ -159,7 +158,6 @@ impl Builder {
     }
 
     /// The grace of the nearest windows above.
-    #[allow(dead_code, reason = "waits for suppress: how long a window stays open")]
     pub(super) fn grace_above(&self, id: NodeId) -> Option<i64> {
         let graph = self.0.borrow();
         let mut at = vec![id];

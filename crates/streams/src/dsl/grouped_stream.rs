@@ -192,8 +192,8 @@ impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
         let (parent, sources) = self.parent(&parts.store.name);
         let AggregateParts { name, store, queryable, keys, values, getter, sends_old, grace_ms } =
             parts;
-        let traits =
-            NodeTraits { output_versioned: Some(false), grace_ms, ..NodeTraits::default() };
+        let output_versioned = Some(store.is_versioned());
+        let traits = NodeTraits { output_versioned, grace_ms, ..NodeTraits::default() };
         let (spec_name, flag) = (name.clone(), Rc::clone(&sends_old));
         let node = builder.add(&[parent], &name, traits, move |topology, parents| {
             topology.add_node(NodeSpec {

@@ -124,7 +124,8 @@ impl<K: HasSerde, V: HasSerde> GroupedTable<K, V> {
         };
         let (spec, store) = materialized.table_store(&key_serde, &values);
         let sends_old = Rc::new(Cell::new(false));
-        let traits = NodeTraits { output_versioned: Some(false), ..NodeTraits::default() };
+        let traits =
+            NodeTraits { output_versioned: Some(spec.is_versioned()), ..NodeTraits::default() };
         let (spec_name, flag, step_store) = (name.clone(), Rc::clone(&sends_old), store.clone());
         let node = builder.add(&[repartition], &name, traits, move |topology, parents| {
             let sends_old = flag.get();

@@ -4,6 +4,7 @@ use crate::record::Data;
 use crate::serdes::SerdeOf;
 use crate::topology::{OffsetReset, TimestampExtractor};
 use std::fmt;
+use std::time::Duration;
 
 macro_rules! opaque_debug {
     ($name:ident<$($param:ident),*>) => {
@@ -165,6 +166,27 @@ impl<K, V> Repartitioned<K, V> {
 }
 opaque_debug!(Repartitioned<K, V>);
 
+/// How a stream is joined with a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    pub(super) grace_ms: Option<i64>,
+}
+
+impl Joined {
+    /// At once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Once the stream is so far beyond a record, by event time, that late updates of the table are there (KIP-923). The table has
+    /// to be a versioned one that knows its history for at least as long.
+    #[must_use]
+    pub fn with_grace_period(self, grace: Duration) -> Self {
+        Self { grace_ms: Some(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX)) }
+    }
+}
+
 /// How a table is kept.
 pub struct Materialized<K, V> {
     pub(super) name: Option<String>,
@@ -193,6 +215,14 @@ impl<K, V> Materialized<K, V> {
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::new() }
+    }
+
+    /// As a versioned table with this name (KIP-889): what it had before is known for so long, by event time, and records
+    /// may be so late. Joins of streams with it find what held at the time of the record. For tables without windows.
+    #[must_use]
+    pub fn as_versioned(name: impl Into<String>, history: Duration) -> Self {
+        let history_ms = i64::try_from(history.as_millis()).unwrap_or(i64::MAX);
+        Self { history_ms: Some(history_ms), ..Self::named(name) }
     }
 
     /// With these serdes.
@@ -236,6 +266,10 @@ impl<K, V> Materialized<K, V> {
 
     pub(crate) fn value_serde(&self) -> Option<SerdeOf<V>> {
         self.values.clone()
+    }
+
+    pub(crate) fn history_ms(&self) -> Option<i64> {
+        self.history_ms
     }
 
     pub(crate) fn is_logged(&self) -> bool {

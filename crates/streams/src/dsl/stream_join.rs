@@ -1,6 +1,7 @@
 //! Joins of streams: with each other in windows, with tables, with global tables.
 
 use super::graph::NodeTraits;
+use super::settings::Joined;
 use super::stream::KStream;
 use super::table::KTable;
 use super::windows::JoinWindows;
@@ -12,6 +13,7 @@ use crate::processors::stream_table_join::{KeyOf, StreamJoiner, StreamTableJoin}
 use crate::record::Data;
 use crate::serdes::{HasSerde, SerdeOf};
 use crate::stores::handles::StoreRef;
+use crate::stores::join_buffer::JoinBuffer;
 use crate::stores::outer_join::{OuterStore, Side};
 use crate::stores::{StoreKind, StoreSpec};
 use crate::topology::{NodeFactory, NodeKind, NodeSpec, Topology};
@@ -40,6 +42,34 @@ impl<K, V> GlobalTable<K, V> {
     }
 }
 
+/// What a join of a stream with a table has to do with the table's stores.
+struct TableSide {
+    stores: Vec<String>,
+    grace_ms: Option<i64>,
+}
+
+impl TableSide {
+    /// Records can wait only for a table that still knows then what it had.
+    fn check_grace(&self, topology: &Topology, name: &str) -> Result<(), Error> {
+        let Some(grace_ms) = self.grace_ms else { return Ok(()) };
+        for store in &self.stores {
+            let kind = topology.stores.get(store).map(|entry| entry.spec.kind);
+            let Some(StoreKind::Versioned { history_ms }) = kind else {
+                let reason =
+                    format!("\"{name}\": a join with a grace period needs a versioned table");
+                return Err(Error::Topology(reason));
+            };
+            if history_ms < grace_ms {
+                return Err(Error::Topology(format!(
+                    "\"{name}\": the history of the table, {history_ms} ms, is shorter than the \
+                     grace period, {grace_ms} ms"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which records of a join of streams go on alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Alone {
@@ -57,7 +87,22 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     where
         F: Fn(Option<&K>, &V, &VT) -> Option<VR> + Send + Sync + 'static,
     {
-        self.table_join(table, Arc::new(move |key, value, found| joiner(key, value, found?)), false)
+        self.join_table_with(table, joiner, Joined::new())
+    }
+
+    /// As [`Self::join_table`], with a grace period.
+    pub fn join_table_with<VT: Data, VR: Data, F>(
+        &self,
+        table: &KTable<K, VT>,
+        joiner: F,
+        joined: Joined,
+    ) -> KStream<K, VR>
+    where
+        F: Fn(Option<&K>, &V, &VT) -> Option<VR> + Send + Sync + 'static,
+    {
+        let joiner: StreamJoiner<K, V, VT, VR> =
+            Arc::new(move |key, value, found| joiner(key, value, found?));
+        self.table_join(table, joiner, false, joined)
     }
 
     /// Joins each record with the value that the table has for its key, if it has one.
@@ -69,7 +114,20 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     where
         F: Fn(Option<&K>, &V, Option<&VT>) -> Option<VR> + Send + Sync + 'static,
     {
-        self.table_join(table, Arc::new(joiner), true)
+        self.left_join_table_with(table, joiner, Joined::new())
+    }
+
+    /// As [`Self::left_join_table`], with a grace period; records without a key do not wait.
+    pub fn left_join_table_with<VT: Data, VR: Data, F>(
+        &self,
+        table: &KTable<K, VT>,
+        joiner: F,
+        joined: Joined,
+    ) -> KStream<K, VR>
+    where
+        F: Fn(Option<&K>, &V, Option<&VT>) -> Option<VR> + Send + Sync + 'static,
+    {
+        self.table_join(table, Arc::new(joiner), true, joined)
     }
 
     fn table_join<VT: Data, VR: Data>(
@@ -77,6 +135,7 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         table: &KTable<K, VT>,
         joiner: StreamJoiner<K, V, VT, VR>,
         is_left: bool,
+        joined: Joined,
     ) -> KStream<K, VR> {
         let stream = if self.needs_repartition {
             let prefix = self.next_name.clone().unwrap_or_else(|| self.name.clone());
@@ -90,9 +149,9 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         let prefix = if is_left { "KSTREAM-LEFTJOIN-" } else { "KSTREAM-JOIN-" };
         let name = builder.name_or(self.next_name.as_deref(), prefix);
         let getter = table.supplier.getter();
-        let stores = getter.stores.clone();
+        let side = TableSide { stores: getter.stores.clone(), grace_ms: joined.grace_ms };
         let key_of: KeyOf<K, V, K> = Arc::new(|key, _| key.cloned());
-        let node = stream.add_table_join(&name, getter, key_of, joiner, is_left, Some(stores));
+        let node = stream.add_table_join(&name, getter, key_of, joiner, is_left, side);
         KStream {
             name,
             keys: stream.keys.clone(),
@@ -149,7 +208,8 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     ) -> KStream<K, VR> {
         // Kafka Streams names inner ones so, too.
         let name = self.builder.name_or(self.next_name.as_deref(), "KSTREAM-LEFTJOIN-");
-        let node = self.add_table_join(&name, table.getter.clone(), key_of, joiner, is_left, None);
+        let side = TableSide { stores: Vec::new(), grace_ms: None };
+        let node = self.add_table_join(&name, table.getter.clone(), key_of, joiner, is_left, side);
         KStream {
             name,
             keys: self.keys.clone(),
@@ -170,21 +230,38 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         key_of: KeyOf<K, V, KT>,
         joiner: StreamJoiner<K, V, VT, VR>,
         is_left: bool,
-        stores: Option<Vec<String>>,
+        side: TableSide,
     ) -> usize {
         let traits = NodeTraits { is_null_key_relaxed: is_left, ..NodeTraits::default() };
         let spec_name = name.to_owned();
+        let keys = self.keys.clone().unwrap_or_else(K::serde);
+        let values = self.values.clone().unwrap_or_else(V::serde);
         self.builder.add(&[self.node], name, traits, move |topology, parents| {
+            side.check_grace(topology, &spec_name)?;
+            let buffer = side.grace_ms.map(|grace_ms| (format!("{spec_name}-Buffer"), grace_ms));
+            let buffer_spec = buffer.as_ref().map(|(name, _)| StoreSpec {
+                name: name.clone(),
+                kind: StoreKind::KeyValue { timestamped: false },
+                logging: true,
+            });
             let make: NodeFactory = Arc::new(move || {
+                let buffer = buffer.as_ref().map(|(name, grace_ms)| {
+                    JoinBuffer::new(name.as_str().into(), keys.clone(), values.clone(), *grace_ms)
+                });
                 node(StreamTableJoin {
                     table: (getter.make)(),
                     key_of: Arc::clone(&key_of),
                     joiner: Arc::clone(&joiner),
                     is_left,
+                    buffer,
+                    is_versioned: false,
                 })
             });
             add_processor(topology, &spec_name, parents, make)?;
-            for store in stores.iter().flatten() {
+            if let Some(spec) = buffer_spec {
+                topology.add_store(spec, &[&spec_name])?;
+            }
+            for store in &side.stores {
                 topology.connect_store(&spec_name, store)?;
             }
             Ok(())

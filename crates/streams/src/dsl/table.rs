@@ -1,6 +1,6 @@
 //! Tables: the newest value of each key, and how it changes.
 
-use super::graph::{Builder, NodeId, NodeTraits};
+use super::graph::{Builder, NodeId, NodeTraits, TellParent};
 use super::grouped_table::GroupedTable;
 use super::settings::{Grouped, Materialized};
 use super::stream::KStream;
@@ -237,6 +237,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             builder.new_store_name(prefix);
         }
         let queryable = materialized.as_ref().and_then(|materialized| materialized.name.clone());
+        let output_versioned =
+            materialized.as_ref().map(|materialized| materialized.history_ms.is_some());
         let keys =
             materialized.as_ref().and_then(Materialized::key_serde).or_else(|| self.keys.clone());
         let values = materialized.as_ref().and_then(Materialized::value_serde).or(values);
@@ -257,29 +259,33 @@ impl<K: Data, V: Data> KTable<K, V> {
             sends_old: Rc::clone(&sends_old),
         };
         let spec_name = name.clone();
-        let node_id =
-            builder.add(&[self.node], &name, NodeTraits::default(), move |topology, parents| {
-                let sends_old = sends_old.get();
-                topology.add_node(NodeSpec {
-                    name: spec_name.clone(),
-                    parents: parents.to_vec(),
-                    kind: NodeKind::Processor {
-                        make: Arc::new(move || {
-                            node(TableMapper::new(
-                                Arc::clone(&map),
-                                store.clone(),
-                                sends_old,
-                                is_filter,
-                            ))
-                        }),
-                        stores: Vec::new(),
-                    },
-                })?;
-                match spec {
-                    Some(spec) => topology.add_store(spec, &[&spec_name]),
-                    None => Ok(()),
-                }
-            });
+        let (keeps_history, on_versioned_parent) = versioned_parent();
+        let on_versioned_parent = is_filter.then_some(on_versioned_parent);
+        let traits = NodeTraits { output_versioned, on_versioned_parent, ..NodeTraits::default() };
+        let node_id = builder.add(&[self.node], &name, traits, move |topology, parents| {
+            let sends_old = sends_old.get();
+            // That a versioned table has nothing from a time on is part of its history.
+            let skips_nothing = is_filter && !keeps_history.get();
+            topology.add_node(NodeSpec {
+                name: spec_name.clone(),
+                parents: parents.to_vec(),
+                kind: NodeKind::Processor {
+                    make: Arc::new(move || {
+                        node(TableMapper::new(
+                            Arc::clone(&map),
+                            store.clone(),
+                            sends_old,
+                            skips_nothing,
+                        ))
+                    }),
+                    stores: Vec::new(),
+                },
+            })?;
+            match spec {
+                Some(spec) => topology.add_store(spec, &[&spec_name]),
+                None => Ok(()),
+            }
+        });
         KTable {
             name,
             keys,
@@ -405,6 +411,8 @@ impl<K: Data, V: Data> KTable<K, V> {
             materialized.as_ref().and_then(Materialized::key_serde).or_else(|| self.keys.clone());
         let values = materialized.as_ref().and_then(Materialized::value_serde);
         let queryable = materialized.as_ref().and_then(|materialized| materialized.name.clone());
+        let is_versioned =
+            materialized.as_ref().is_some_and(|materialized| materialized.history_ms.is_some());
         let stored = materialized.map(|materialized| {
             materialized.table_store(
                 &keys.clone().unwrap_or_else(K::serde),
@@ -430,8 +438,14 @@ impl<K: Data, V: Data> KTable<K, V> {
             store: store.clone(),
             spec,
             sends_old: Rc::clone(&sends_old),
+            left_versioned: Rc::default(),
+            right_versioned: Rc::default(),
         };
-        let traits = NodeTraits { output_versioned: Some(false), ..NodeTraits::default() };
+        let traits = NodeTraits {
+            output_versioned: Some(is_versioned),
+            on_versioned_parent: Some(write.versioned_parents()),
+            ..NodeTraits::default()
+        };
         let node =
             builder.add(&[self.node, other.node], &merge_name, traits, move |topology, _| {
                 write.write(topology)
@@ -469,24 +483,23 @@ impl<K: Data, V: Data> KTable<K, V> {
             .name_or(grouped.name.as_deref().or(self.next_name.as_deref()), "KTABLE-SELECT-");
         let spec_name = name.clone();
         let select = Arc::new(select);
-        let node = self.builder.add(
-            &[self.node],
-            &name,
-            NodeTraits::default(),
-            move |topology, parents| {
-                topology.add_node(NodeSpec {
-                    name: spec_name,
-                    parents: parents.to_vec(),
-                    kind: NodeKind::Processor {
-                        make: Arc::new(move || {
-                            let select = Arc::clone(&select);
-                            table_group_map(move |key: &K, value: &V| select(key, value))
-                        }),
-                        stores: Vec::new(),
-                    },
-                })
-            },
-        );
+        let (is_versioned, on_versioned_parent) = versioned_parent();
+        let traits =
+            NodeTraits { on_versioned_parent: Some(on_versioned_parent), ..NodeTraits::default() };
+        let node = self.builder.add(&[self.node], &name, traits, move |topology, parents| {
+            let drops_older = is_versioned.get();
+            topology.add_node(NodeSpec {
+                name: spec_name,
+                parents: parents.to_vec(),
+                kind: NodeKind::Processor {
+                    make: Arc::new(move || {
+                        let select = Arc::clone(&select);
+                        table_group_map(move |key: &K, value: &V| select(key, value), drops_older)
+                    }),
+                    stores: Vec::new(),
+                },
+            })
+        });
         self.supplier.send_old_values(true);
         GroupedTable {
             keys: grouped.keys,
@@ -497,6 +510,13 @@ impl<K: Data, V: Data> KTable<K, V> {
             repartition_node: Rc::default(),
         }
     }
+}
+
+/// A flag that is set once the parent turns out to be a versioned table, and what sets it.
+pub(super) fn versioned_parent() -> (Rc<Cell<bool>>, TellParent) {
+    let flag = Rc::new(Cell::new(false));
+    let told = Rc::clone(&flag);
+    (flag, Rc::new(move |_| told.set(true)))
 }
 
 struct JoinWrite<K, V1, V2, VR> {
@@ -512,12 +532,28 @@ struct JoinWrite<K, V1, V2, VR> {
     store: Option<StoreRef<K, VR>>,
     spec: Option<crate::stores::StoreSpec>,
     sends_old: Rc<Cell<bool>>,
+    left_versioned: Rc<Cell<bool>>,
+    right_versioned: Rc<Cell<bool>>,
 }
 
 impl<K: Data, V1: Data, V2: Data, VR: Data> JoinWrite<K, V1, V2, VR> {
+    /// Notes down which sides are versioned tables.
+    fn versioned_parents(&self) -> TellParent {
+        let sides = [
+            (self.left_parent.clone(), Rc::clone(&self.left_versioned)),
+            (self.right_parent.clone(), Rc::clone(&self.right_versioned)),
+        ];
+        Rc::new(move |parent| {
+            for (_, flag) in sides.iter().filter(|(side, _)| side == parent) {
+                flag.set(true);
+            }
+        })
+    }
+
     fn write(self, topology: &mut Topology) -> Result<(), crate::Error> {
         let Self { joiner, kind, left, right, .. } = self;
         let sends_old = self.sends_old.get();
+        let (left_drops, right_drops) = (self.left_versioned.get(), self.right_versioned.get());
         let processor = |name: &str, parents: Vec<String>, make| NodeSpec {
             name: name.to_owned(),
             parents,
@@ -533,6 +569,7 @@ impl<K: Data, V1: Data, V2: Data, VR: Data> JoinWrite<K, V1, V2, VR> {
                     joiner: Arc::clone(&this_joiner),
                     needs: Needs::left(kind),
                     sends_old,
+                    drops_older: left_drops,
                 })
             }),
         ))?;
@@ -549,6 +586,7 @@ impl<K: Data, V1: Data, V2: Data, VR: Data> JoinWrite<K, V1, V2, VR> {
                     }),
                     needs: Needs::right(kind),
                     sends_old,
+                    drops_older: right_drops,
                 })
             }),
         ))?;

@@ -3,6 +3,7 @@
 use crate::engine::{Context, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, StoreRef, TimestampedKeyValue};
 use std::sync::Arc;
 
@@ -42,8 +43,11 @@ impl<K: Data, V: Data, A: Data> Step<K, V> for Aggregate<K, V, A> {
         };
         let old = if self.sends_old { before.clone() } else { None };
         let new = (self.aggregator)(&key, Some(value), before);
-        store.put(ctx, &key, new.as_ref(), timestamp)?;
-        let value = Some(Change::new(new, old));
+        let put = store.put(ctx, &key, new.as_ref(), timestamp)?;
+        if put == Put::Refused {
+            return Ok(());
+        }
+        let value = Some(Change { new, old, is_latest: put == Put::Newest });
         ctx.forward(Record { key: Some(key), value, timestamp, headers })
     }
 }

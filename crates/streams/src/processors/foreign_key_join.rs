@@ -171,6 +171,8 @@ pub(crate) struct Subscribe<K, V, F> {
     pub(crate) foreign_keys: SerdeOf<F>,
     pub(crate) values: SerdeOf<V>,
     pub(crate) is_left: bool,
+    /// Changes of the past of a versioned table are dropped (KIP-914).
+    pub(crate) drops_older: bool,
 }
 
 impl<K: Data, V: Data, F: Data> Step<K, Change<V>> for Subscribe<K, V, F> {
@@ -178,6 +180,10 @@ impl<K: Data, V: Data, F: Data> Step<K, Change<V>> for Subscribe<K, V, F> {
         let Record { key: Some(key), value: Some(change), timestamp, headers } = record else {
             return Ok(());
         };
+        if self.drops_older && !change.is_latest {
+            ctx.drop_record();
+            return Ok(());
+        }
         let foreign = |value: &Option<V>| (self.foreign_key)(&key, value.as_ref()?);
         let (old, new) = (foreign(&change.old), foreign(&change.new));
         let hash = match &change.new {
@@ -373,14 +379,16 @@ struct AnswerChange<K, F> {
     schema: KeySchema<K, F>,
     store: SubscriptionStore<K>,
     handle: Option<SubscriptionHandle<K>>,
+    drops_older: bool,
 }
 
 /// Tells all that are subscribed to a key of the right table of its change.
 pub(crate) fn answer_change<K: Data, F: Data, V: Data>(
     schema: KeySchema<K, F>,
     store: SubscriptionStore<K>,
+    drops_older: bool,
 ) -> Box<dyn Node> {
-    node::<F, Change<V>>(AnswerChange { schema, store, handle: None })
+    node::<F, Change<V>>(AnswerChange { schema, store, handle: None, drops_older })
 }
 
 impl<K: Data, F: Data, V: Data> Step<F, Change<V>> for AnswerChange<K, F> {
@@ -394,6 +402,10 @@ impl<K: Data, F: Data, V: Data> Step<F, Change<V>> for AnswerChange<K, F> {
             ctx.drop_record();
             return Ok(());
         };
+        if self.drops_older && !change.is_latest {
+            ctx.drop_record();
+            return Ok(());
+        }
         let store = self.handle.as_ref().expect("opened in `init`");
         let prefix = self.schema.prefix(&foreign)?;
         for (_, subscription) in store.with_prefix(ctx, &prefix)? {

@@ -11,6 +11,22 @@ pub(crate) trait ValueGetter<K, V>: Send {
     fn init(&mut self, ctx: &Context<'_>) -> Flow;
 
     fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<Timestamped<V>>, Error>;
+
+    /// Whether [`Self::get_as_of`] may be asked.
+    fn is_versioned(&self, _ctx: &Context<'_>) -> bool {
+        false
+    }
+
+    /// What the table had at that time.
+    fn get_as_of(
+        &self,
+        ctx: &Context<'_>,
+        _key: &K,
+        _time: i64,
+    ) -> Result<Option<Timestamped<V>>, Error> {
+        let reason = "asks a table for its past that is not versioned".to_owned();
+        Err(Error::Operator { node: ctx.node_name().to_owned(), reason })
+    }
 }
 
 /// Makes getters, and names the stores that their users have to be connected to.
@@ -64,6 +80,19 @@ impl<K: Data, V: Data> ValueGetter<K, V> for StoreGetter<K, V> {
     fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<Timestamped<V>>, Error> {
         self.handle.as_ref().expect("a getter is used after `init`").get(ctx, key)
     }
+
+    fn is_versioned(&self, ctx: &Context<'_>) -> bool {
+        self.handle.as_ref().is_some_and(|store| store.is_versioned(ctx))
+    }
+
+    fn get_as_of(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        time: i64,
+    ) -> Result<Option<Timestamped<V>>, Error> {
+        self.handle.as_ref().expect("a getter is used after `init`").get_as_of(ctx, key, time)
+    }
 }
 
 struct MappedGetter<K, V, F> {
@@ -80,9 +109,30 @@ where
     }
 
     fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<Timestamped<V2>>, Error> {
-        let Some(Timestamped { value, timestamp }) = self.parent.get(ctx, key)? else {
-            return Ok(None);
-        };
-        Ok((self.map)(key, value).map(|value| Timestamped { value, timestamp }))
+        Ok(self.parent.get(ctx, key)?.and_then(|found| self.mapped(key, found)))
+    }
+
+    fn is_versioned(&self, ctx: &Context<'_>) -> bool {
+        self.parent.is_versioned(ctx)
+    }
+
+    fn get_as_of(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        time: i64,
+    ) -> Result<Option<Timestamped<V2>>, Error> {
+        let found = self.parent.get_as_of(ctx, key, time)?;
+        Ok(found.and_then(|found| self.mapped(key, found)))
+    }
+}
+
+impl<K, V, F> MappedGetter<K, V, F> {
+    fn mapped<V2>(&self, key: &K, found: Timestamped<V>) -> Option<Timestamped<V2>>
+    where
+        F: Fn(&K, V) -> Option<V2>,
+    {
+        let Timestamped { value, timestamp } = found;
+        (self.map)(key, value).map(|value| Timestamped { value, timestamp })
     }
 }

@@ -5,12 +5,14 @@ use crate::engine::{Context, Node, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
 use crate::serdes::{Serde, SerdeOf};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, StoreRef, TimestampedKeyValue};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// From the changes of a table to changes of its groups: one if old and new value are of one group, else one each.
-pub(crate) fn table_group_map<K, V, K2, V2, F>(select: F) -> Box<dyn Node>
+/// From the changes of a table to changes of its groups: one if old and new value are of one group, else one each. Groups
+/// of a versioned table hold what is newest, so changes of the past are dropped (KIP-914).
+pub(crate) fn table_group_map<K, V, K2, V2, F>(select: F, drops_older: bool) -> Box<dyn Node>
 where
     K: Data,
     V: Data,
@@ -22,6 +24,9 @@ where
         let Record { key: Some(key), value: Some(change), timestamp, headers } = record else {
             return Ok(());
         };
+        if drops_older && !change.is_latest {
+            return Ok(());
+        }
         let pair = |value: Option<&V>| match value.map(|value| select(&key, value)) {
             Some((Some(key), Some(value))) => Some((key, value)),
             _ => None,
@@ -90,8 +95,11 @@ impl<K: Data, V: Data, A: Data> Step<K, Change<V>> for TableAggregate<K, V, A> {
             aggregate = (self.add)(&key, new, aggregate);
             at = at.max(before_time);
         }
-        store.put(ctx, &key, aggregate.as_ref(), at)?;
-        let value = Some(Change::new(aggregate, old));
+        let put = store.put(ctx, &key, aggregate.as_ref(), at)?;
+        if put == Put::Refused {
+            return Ok(());
+        }
+        let value = Some(Change { new: aggregate, old, is_latest: put == Put::Newest });
         ctx.forward(Record { key: Some(key), value, timestamp: at, headers })
     }
 }

@@ -4,6 +4,7 @@ use super::getter::{GetterSupplier, ValueGetter};
 use crate::engine::{Context, Step};
 use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Record, Timestamped};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, StoreRef, TimestampedKeyValue};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub(crate) struct TableJoin<K, V1, V2, VR> {
     pub(crate) joiner: TableJoiner<V1, V2, VR>,
     pub(crate) needs: Needs,
     pub(crate) sends_old: bool,
+    /// Changes of the past of a versioned table are dropped (KIP-914).
+    pub(crate) drops_older: bool,
 }
 
 impl<K: Data, V1: Data, V2: Data, VR: Data> Step<K, Change<V1>> for TableJoin<K, V1, V2, VR> {
@@ -56,6 +59,10 @@ impl<K: Data, V1: Data, V2: Data, VR: Data> Step<K, Change<V1>> for TableJoin<K,
             ctx.drop_record();
             return Ok(());
         };
+        if self.drops_older && !change.is_latest {
+            ctx.drop_record();
+            return Ok(());
+        }
         let other = self.other.get(ctx, &key)?;
         if other.is_none() {
             if self.needs.other {
@@ -102,8 +109,11 @@ impl<K: Data, V: Data> Step<K, Change<V>> for JoinMerger<K, V> {
             change.old = None;
         }
         if let Some(store) = &self.handle {
-            store.put(ctx, &key, change.new.as_ref(), timestamp)?;
-            change.is_latest = true;
+            let put = store.put(ctx, &key, change.new.as_ref(), timestamp)?;
+            if put == Put::Refused {
+                return Ok(());
+            }
+            change.is_latest = put == Put::Newest;
         }
         ctx.forward(Record { key: Some(key), value: Some(change), timestamp, headers })
     }

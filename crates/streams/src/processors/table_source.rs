@@ -7,7 +7,7 @@ use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Record};
 use crate::serdes::SerdeOf;
 use crate::stores::handles::{Handle, StoreRef, TimestampedKeyValue};
-use crate::stores::{StoreKind, StoreSpec};
+use crate::stores::{Put, StoreKind, StoreSpec};
 use crate::topology::{NodeKind, NodeSpec, Topology};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -130,15 +130,19 @@ impl<K: Data, V: Data> Step<K, V> for TableSource<K, V> {
             ctx.drop_record();
             return Ok(());
         };
-        let mut old = None;
+        let (mut old, mut put) = (None, Put::Newest);
         if let Some(store) = &self.handle {
             if self.sends_old {
                 old = store.get(ctx, key)?.map(|old| old.value);
             }
-            store.put(ctx, key, record.value.as_ref(), record.timestamp)?;
+            put = store.put(ctx, key, record.value.as_ref(), record.timestamp)?;
+        }
+        if put == Put::Refused {
+            return Ok(());
         }
         let Record { key, value, timestamp, headers } = record;
-        ctx.forward(Record { key, value: Some(Change::new(value, old)), timestamp, headers })
+        let value = Some(Change { new: value, old, is_latest: put == Put::Newest });
+        ctx.forward(Record { key, value, timestamp, headers })
     }
 }
 
@@ -155,7 +159,10 @@ impl<K: Data, V: Data> Materialized<K, V> {
             keys: self.key_serde().unwrap_or_else(|| keys.clone()),
             values: self.value_serde().unwrap_or_else(|| values.clone()),
         };
-        let kind = StoreKind::KeyValue { timestamped: true };
+        let kind = match self.history_ms() {
+            Some(history_ms) => StoreKind::Versioned { history_ms },
+            None => StoreKind::KeyValue { timestamped: true },
+        };
         (StoreSpec { name, kind, logging: self.is_logged() }, store)
     }
 }

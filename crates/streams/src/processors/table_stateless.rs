@@ -3,6 +3,7 @@
 use crate::engine::{Context, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, StoreRef, TimestampedKeyValue};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -50,10 +51,15 @@ impl<K: Data, V: Data, V2: Data> Step<K, Change<V>> for TableMapper<K, V, V2> {
         if self.skips_nothing && self.sends_old && old.is_none() && new.is_none() {
             return Ok(());
         }
+        let mut is_latest = change.is_latest;
         if let Some(store) = &self.handle {
-            store.put(ctx, &key, new.as_ref(), timestamp)?;
+            let put = store.put(ctx, &key, new.as_ref(), timestamp)?;
+            if put == Put::Refused {
+                return Ok(());
+            }
+            is_latest = put == Put::Newest;
         }
-        let value = Some(Change { new, old, is_latest: change.is_latest });
+        let value = Some(Change { new, old, is_latest });
         ctx.forward(Record { key: Some(key), value, timestamp, headers })
     }
 }

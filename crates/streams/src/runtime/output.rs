@@ -2,7 +2,7 @@
 
 use super::config::Guarantee;
 use super::error::RuntimeError;
-use crate::engine::{PartitionChoice, Produced};
+use crate::engine::{NO_TIMESTAMP, PartitionChoice, Produced};
 use afluente_client::consumer::{GroupMetadata, Offsets};
 use afluente_client::producer::partitioner::partition_of_key;
 use afluente_client::producer::{Header, OffsetToCommit, Record};
@@ -85,7 +85,7 @@ impl Output {
             key: produced.key.as_deref(),
             value: produced.value.as_deref(),
             headers: &headers,
-            timestamp: Some(produced.timestamp),
+            timestamp: (produced.timestamp != NO_TIMESTAMP).then_some(produced.timestamp),
         };
         let failed = Arc::clone(&self.failed);
         let told = move |result: Result<_, Error>| {

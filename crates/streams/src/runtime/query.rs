@@ -8,7 +8,7 @@ use super::error::RuntimeError;
 use super::handle::RunningStreams;
 use crate::engine::{Graph, TaskId};
 use crate::error::Error;
-use crate::record::Data;
+use crate::record::{Data, Timestamped, VersionedRecord};
 use crate::serdes::{HasSerde, SerdeOf};
 use crate::stores::{Store, StoreKind, split_time};
 use afluente_client::producer::partitioner::partition_of_key;
@@ -95,8 +95,56 @@ impl<K: Data, V: Data> StoreView<'_, K, V> {
         let key = key_bytes(&self.keys, &self.name, key)?;
         let mut found = None;
         self.each_store(|kind, store| {
-            if let (None, Store::KeyValue(store)) = (&found, store) {
-                found = store.get(&key)?.map(|bytes| self.value(kind, &bytes)).transpose()?;
+            let bytes = match store {
+                Store::KeyValue(store) => store.get(&key)?,
+                Store::Versioned(store) => store.newest(&key)?.map(|(_, bytes)| bytes),
+                _ => None,
+            };
+            if let (None, Some(bytes)) = (&found, bytes) {
+                found = Some(self.value(kind, &bytes)?);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Of a versioned store: the value that a key had at a time, if its history goes back so far.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    pub fn get_as_of(&self, key: &K, time_ms: i64) -> Result<Option<Timestamped<V>>, RuntimeError> {
+        let key = key_bytes(&self.keys, &self.name, key)?;
+        let mut found = None;
+        self.each_store(|kind, store| {
+            if let (None, Store::Versioned(store)) = (&found, store)
+                && let Some((timestamp, bytes)) = store.as_of(&key, time_ms)?
+            {
+                found = Some(Timestamped { value: self.value(kind, &bytes)?, timestamp });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Of a versioned store: the values that a key had within these times, both included, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    pub fn history(
+        &self,
+        key: &K,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<VersionedRecord<V>>, RuntimeError> {
+        let key = key_bytes(&self.keys, &self.name, key)?;
+        let mut found = Vec::new();
+        self.each_store(|kind, store| {
+            let Store::Versioned(store) = store else { return Ok(()) };
+            for ((timestamp, bytes), valid_to) in store.history(&key, from_ms, to_ms)? {
+                let value = self.value(kind, &bytes)?;
+                found.push(VersionedRecord { value, timestamp, valid_to });
             }
             Ok(())
         })?;
@@ -111,16 +159,26 @@ impl<K: Data, V: Data> StoreView<'_, K, V> {
     pub fn all(&self, limit: usize) -> Result<Vec<(K, V)>, RuntimeError> {
         let mut found = Vec::new();
         self.each_store(|kind, store| {
-            let Store::KeyValue(store) = store else { return Ok(()) };
             let mut raw = Vec::new();
             let left = limit - found.len();
-            store.scan(Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+            let mut keep = |key: &[u8], value: Bytes| {
                 if raw.len() == left {
                     return ControlFlow::Break(());
                 }
-                raw.push((Bytes::copy_from_slice(key), value.clone()));
+                raw.push((Bytes::copy_from_slice(key), value));
                 ControlFlow::Continue(())
-            })?;
+            };
+            match store {
+                Store::KeyValue(store) => {
+                    store.scan(Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+                        keep(key, value.clone())
+                    })?;
+                }
+                Store::Versioned(store) => {
+                    store.scan_newest(&mut |key, (_, value)| keep(key, value))?;
+                }
+                _ => {}
+            }
             for (key, value) in raw {
                 let key =
                     self.keys.deserialize(&self.name, &key).map_err(|reason| self.bad(reason))?;
@@ -150,7 +208,12 @@ impl<K: Data, V: Data> StoreView<'_, K, V> {
         let is_known = self.streams.application.topology.stores.get(&self.name);
         match is_known {
             None => return Err(no_store(&self.name).into()),
-            Some(entry) if !matches!(entry.spec.kind, StoreKind::KeyValue { .. }) => {
+            Some(entry)
+                if !matches!(
+                    entry.spec.kind,
+                    StoreKind::KeyValue { .. } | StoreKind::Versioned { .. }
+                ) =>
+            {
                 return Err(self.bad("is not a key-value store".to_owned()).into());
             }
             Some(entry) if entry.is_global => {

@@ -302,6 +302,7 @@ impl Tasks {
         let mut offsets = Offsets::new();
         for task in self.running.values_mut() {
             task.take_offsets(&mut offsets);
+            task.graph().flush();
             task.drain_output(&mut self.buffer, output);
         }
         offsets
@@ -325,6 +326,7 @@ impl Tasks {
             self.filling.remove(id);
             let Some(mut task) = self.running.remove(id) else { continue };
             task.graph().close()?;
+            task.graph().flush();
             task.take_offsets(&mut offsets);
             task.drain_output(&mut self.buffer, output);
         }

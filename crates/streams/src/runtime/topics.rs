@@ -38,6 +38,9 @@ pub(super) struct Subtopology {
     pub(super) task_count: i32,
 }
 
+/// Added to the history of versioned stores, as in Kafka Streams.
+const VERSIONED_COMPACTION_LAG_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// Size of a repartition topic's segments: what was read is deleted segment by segment.
 const REPARTITION_SEGMENT_BYTES: &str = "52428800";
 
@@ -265,7 +268,15 @@ fn repartition_configs() -> Vec<(&'static str, String)> {
 fn changelog_configs(spec: &StoreSpec, config: &StreamsConfig) -> Vec<(&'static str, String)> {
     let mut configs = vec![("message.timestamp.type", "CreateTime".to_owned())];
     match spec.kind {
-        StoreKind::KeyValue { .. } => configs.push(("cleanup.policy", "compact".to_owned())),
+        StoreKind::KeyValue { .. } | StoreKind::Suppressed => {
+            configs.push(("cleanup.policy", "compact".to_owned()));
+        }
+        StoreKind::Versioned { history_ms } => {
+            configs.push(("cleanup.policy", "compact".to_owned()));
+            // What is not the newest of its key is history until then.
+            let lag_ms = history_ms.saturating_add(VERSIONED_COMPACTION_LAG_MS);
+            configs.push(("min.compaction.lag.ms", lag_ms.to_string()));
+        }
         StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => {
             configs.push(("cleanup.policy", "compact,delete".to_owned()));
             // Clocks differ: records stay a while longer than their windows.

@@ -1,7 +1,8 @@
 //! Typed ways into the stores of a graph: serdes on top, changes to the changelog.
 
 use super::session::session_key;
-use super::{KeyValueBytes, SessionBytes, Store, WindowBytes, join_time, split_time};
+use super::suppress_buffer::SuppressBuffer;
+use super::{KeyValueBytes, Put, SessionBytes, Store, WindowBytes, join_time, split_time};
 use crate::engine::Context;
 use crate::error::Error;
 use crate::record::{Headers, Timestamped, Window};
@@ -127,7 +128,7 @@ impl<K, V, S> Handle<K, V, S> {
     }
 }
 
-/// Values with their times, by key.
+/// Values with their times, by key; of a versioned store, the newest.
 pub(crate) enum TimestampedKeyValue {}
 /// Plain values by key.
 pub(crate) enum PlainKeyValue {}
@@ -135,12 +136,48 @@ pub(crate) enum PlainKeyValue {}
 pub(crate) enum TimestampedWindows {}
 /// Values by key and session.
 pub(crate) enum Sessions {}
+/// Changes that are held back.
+pub(crate) enum SuppressedChanges {}
 
 impl<K, V> Handle<K, V, TimestampedKeyValue> {
     pub(crate) fn get(&self, ctx: &Context<'_>, key: &K) -> Result<Option<Timestamped<V>>, Error> {
         let key = self.key(key)?;
-        let bytes = self.with_key_value(ctx, |store| store.get(&key))?;
-        bytes.map(|bytes| self.read_timestamped(&bytes)).transpose()
+        let found = ctx.with_store(self.id, |store| match store {
+            Store::KeyValue(store) => {
+                let bytes = store.get(&key)?;
+                bytes.map(|bytes| split_time(&self.store.name, &bytes)).transpose()
+            }
+            Store::Versioned(store) => store.newest(&key),
+            _ => Err(self.wrong_kind()),
+        })?;
+        self.stamped(found)
+    }
+
+    /// What a versioned store had at that time.
+    pub(crate) fn get_as_of(
+        &self,
+        ctx: &Context<'_>,
+        key: &K,
+        time: i64,
+    ) -> Result<Option<Timestamped<V>>, Error> {
+        let key = self.key(key)?;
+        let found = ctx.with_store(self.id, |store| match store {
+            Store::Versioned(store) => store.as_of(&key, time),
+            _ => Err(self.wrong_kind()),
+        })?;
+        self.stamped(found)
+    }
+
+    pub(crate) fn is_versioned(&self, ctx: &Context<'_>) -> bool {
+        ctx.with_store(self.id, |store| matches!(store, Store::Versioned(_)))
+    }
+
+    fn stamped(&self, found: Option<(i64, Bytes)>) -> Result<Option<Timestamped<V>>, Error> {
+        found
+            .map(|(timestamp, bytes)| {
+                Ok(Timestamped { value: self.read_value(&bytes)?, timestamp })
+            })
+            .transpose()
     }
 
     pub(crate) fn put(
@@ -149,7 +186,7 @@ impl<K, V> Handle<K, V, TimestampedKeyValue> {
         key: &K,
         value: Option<&V>,
         timestamp: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<Put, Error> {
         self.put_with(ctx, key, value, timestamp, Headers::default())
     }
 
@@ -161,18 +198,56 @@ impl<K, V> Handle<K, V, TimestampedKeyValue> {
         value: Option<&V>,
         timestamp: i64,
         headers: Headers,
-    ) -> Result<(), Error> {
+    ) -> Result<Put, Error> {
         let key = self.key(key)?;
+        if self.is_versioned(ctx) {
+            let value = value.map(|value| self.value(value)).transpose()?;
+            let put = ctx.with_store(self.id, |store| match store {
+                Store::Versioned(store) => store.put(&key, value.as_deref(), timestamp),
+                _ => Err(self.wrong_kind()),
+            })?;
+            ctx.log_change_with(self.id, key, value, timestamp, headers);
+            return Ok(put);
+        }
         let Some(value) = value else {
             self.with_key_value(ctx, |store| store.put(&key, None))?;
             ctx.log_change_with(self.id, key, None, ctx.timestamp(), headers);
-            return Ok(());
+            return Ok(Put::Newest);
         };
         let with_time = join_time(timestamp, &self.value(value)?);
         let plain = with_time.slice(8..);
         self.with_key_value(ctx, |store| store.put(&key, Some(with_time)))?;
         ctx.log_change_with(self.id, key, Some(plain), timestamp, headers);
-        Ok(())
+        Ok(Put::Newest)
+    }
+}
+
+impl<K, V> Handle<K, V, SuppressedChanges> {
+    pub(crate) fn key_bytes(&self, key: &K) -> Result<Bytes, Error> {
+        self.key(key)
+    }
+
+    pub(crate) fn key_of(&self, bytes: &Bytes) -> Result<K, Error> {
+        self.read_key(bytes)
+    }
+
+    pub(crate) fn value_bytes(&self, value: &V) -> Result<Bytes, Error> {
+        self.value(value)
+    }
+
+    pub(crate) fn value_of(&self, bytes: &Bytes) -> Result<V, Error> {
+        self.read_value(bytes)
+    }
+
+    pub(crate) fn with<R>(
+        &self,
+        ctx: &Context<'_>,
+        work: impl FnOnce(&mut SuppressBuffer) -> R,
+    ) -> Result<R, Error> {
+        ctx.with_store(self.id, |store| match store {
+            Store::Suppressed(store) => Ok(work(store)),
+            _ => Err(self.wrong_kind()),
+        })
     }
 }
 

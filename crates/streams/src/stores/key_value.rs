@@ -34,6 +34,16 @@ impl KeyValueBytes {
         self.map.scan(from, to, visit)
     }
 
+    /// As [`Self::scan`], from the end.
+    pub(crate) fn scan_back(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &Bytes) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.map.scan_back(from, to, visit)
+    }
+
     /// Entries whose key begins with `prefix`, in order.
     pub(crate) fn with_prefix(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let mut found = Vec::new();

@@ -1,5 +1,7 @@
 //! The orders that Java's collections give, where the text of a description shows them.
 
+use bytes::Bytes;
+
 /// `String.hashCode`.
 fn java_hash(text: &str) -> u32 {
     text.encode_utf16()
@@ -8,20 +10,32 @@ fn java_hash(text: &str) -> u32 {
 
 /// The order in which a `HashSet` of so many strings gives them out, if they were put in as they stand.
 pub(crate) fn java_set_order(names: &[String]) -> Vec<String> {
+    java_order(names.to_vec(), names.len(), |name| java_hash(name))
+}
+
+/// As [`java_set_order`], for Kafka's `Bytes`, in a set that once held `largest`: such a set never shrinks.
+pub(crate) fn java_bytes_order(all: Vec<Bytes>, largest: usize) -> Vec<Bytes> {
+    java_order(all, largest, |bytes| {
+        let signed = bytes.iter().map(|byte| i32::from(byte.cast_signed()).cast_unsigned());
+        signed.fold(1_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte))
+    })
+}
+
+fn java_order<T>(items: Vec<T>, largest: usize, hash: impl Fn(&T) -> u32) -> Vec<T> {
     let mut buckets: usize = 16;
-    while names.len() * 4 > buckets * 3 {
+    while largest * 4 > buckets * 3 {
         buckets *= 2;
     }
-    let mut order: Vec<(usize, &String)> = names
-        .iter()
-        .map(|name| {
-            let hash = java_hash(name);
+    let mut order: Vec<(usize, T)> = items
+        .into_iter()
+        .map(|item| {
+            let hash = hash(&item);
             let spread = (hash ^ (hash >> 16)) as usize;
-            (spread & (buckets - 1), name)
+            (spread & (buckets - 1), item)
         })
         .collect();
     order.sort_by_key(|(bucket, _)| *bucket);
-    order.into_iter().map(|(_, name)| name.clone()).collect()
+    order.into_iter().map(|(_, item)| item).collect()
 }
 
 /// What `java.util.TreeMap` does with keys that are put in one by one, while what orders them changes in between: the

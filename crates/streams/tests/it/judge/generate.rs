@@ -298,7 +298,20 @@ impl Drawing {
         let (name, n) = (self.name(), self.n());
         let materialized = self.dice.one_in(2);
         let store = if materialized { self.store() } else { None };
-        match self.dice.below(9) {
+        match self.dice.below(10) {
+            9 => {
+                let is_final = windowed && !self.dice.one_in(3);
+                let op = if is_final { "suppressFinal" } else { "suppress" };
+                let wait = self.dice.pick(&[0, 5, 30, 100]);
+                let records =
+                    if self.dice.one_in(2) { Some(self.dice.pick(&[1, 2, 5])) } else { None };
+                let bytes =
+                    if self.dice.one_in(4) { Some(self.dice.pick(&[1, 120, 300])) } else { None };
+                let op = json!({
+                    "op": op, "in": at, "name": name, "wait": wait, "records": records, "bytes": bytes,
+                });
+                self.add(Kind::Table { windowed, numbers }, op);
+            }
             0 | 1 => {
                 let kind = Kind::Stream { windowed, numbers };
                 self.add(kind, json!({"op": "toStream", "in": at, "name": name}));
@@ -354,8 +367,31 @@ impl Drawing {
         }
     }
 
+    /// Makes some tables versioned, and lets some streams wait for them.
+    fn version(&mut self) {
+        for at in 0..self.ops.len() {
+            let group = self.ops[at]["in"].as_u64().map(|at| usize::try_from(at).unwrap());
+            let is_table = matches!(self.kinds[at], Kind::Table { windowed: false, .. });
+            let is_windowed = group.is_some_and(|at| self.kinds[at] == Kind::WindowedGroup);
+            let has_store = self.ops[at]["store"].is_string();
+            if is_table && has_store && !is_windowed && self.dice.one_in(2) {
+                self.ops[at]["history"] = json!(self.dice.pick(&[0, 20, 100, 1_000, 50_000]));
+                self.ops[at]["segment"] = json!(self.dice.pick(&[1, 7, 300, 60_000]));
+            }
+            if self.ops[at]["op"] == "streamTableJoin" && self.ops[at]["kind"] == "inner" {
+                let table = usize::try_from(self.ops[at]["other"].as_u64().unwrap()).unwrap();
+                let history = self.ops[table]["history"].as_i64();
+                let grace = self.dice.pick(&[0, 5, 30, 200]);
+                if history.is_some_and(|history| history >= grace) {
+                    self.ops[at]["grace"] = json!(grace);
+                }
+            }
+        }
+    }
+
     /// Lets everything be seen that is not used yet.
     fn finish(&mut self) {
+        self.version();
         for at in 0..self.kinds.len() {
             let is_used = self.ops.iter().any(|op| op["in"] == at || op["other"] == at);
             if is_used && !self.dice.one_in(6) {

@@ -5,11 +5,12 @@ use super::functions::{
 };
 use afluente_streams::driver::TestDriver;
 use afluente_streams::dsl::{
-    Branches, Consumed, EmitStrategy, GlobalTable, Grouped, GroupedStream, GroupedTable,
-    JoinWindows, KStream, KTable, Materialized, Produced, Repartitioned, SessionWindowedStream,
-    SessionWindows, SlidingWindowedStream, SlidingWindows, StreamsBuilder, TimeWindowedStream,
-    TimeWindows,
+    Branches, BufferConfig, Consumed, EmitStrategy, GlobalTable, Grouped, GroupedStream,
+    GroupedTable, JoinWindows, Joined, KStream, KTable, Materialized, Produced, Repartitioned,
+    SessionWindowedStream, SessionWindows, SlidingWindowedStream, SlidingWindows, StreamsBuilder,
+    TimeWindowedStream, TimeWindows,
 };
+use afluente_streams::engine::NO_TIMESTAMP;
 use afluente_streams::record::{Header, Headers, Record, Windowed};
 use afluente_streams::stores::StoreKind;
 use afluente_streams::{Error, Topology};
@@ -120,7 +121,7 @@ fn run_into(case: &Value, answer: &mut Map<String, Value>) -> Result<(), Error> 
             rows.push(json!([
                 hex(record.key.as_deref()),
                 hex(record.value.as_deref()),
-                record.timestamp,
+                (record.timestamp != NO_TIMESTAMP).then_some(record.timestamp),
                 headers
             ]));
         }
@@ -136,10 +137,35 @@ fn run_into(case: &Value, answer: &mut Map<String, Value>) -> Result<(), Error> 
             .map(|(key, value)| store_row(kind, &key, &value))
             .collect();
         rows.sort_unstable();
+        if kind == StoreKind::Suppressed || name.ends_with("-Buffer") {
+            // Java's buffers show nothing of what they hold; their changelogs do.
+            rows = vec!["other".to_owned()];
+        }
+        if matches!(kind, StoreKind::Versioned { .. }) {
+            rows = versions(&driver, &name)?;
+        }
         stores.insert(name, json!(rows));
     }
     answer.insert("stores".to_owned(), Value::Object(stores));
     driver.close()
+}
+
+/// What each key had at the times asked for.
+fn versions(driver: &TestDriver, store: &str) -> Result<Vec<String>, Error> {
+    let mut rows = Vec::new();
+    for key in ["a", "b", "c", "a\u{0}", "", "k0", "k1", "k2", "k3"] {
+        for time in (0..6_000).step_by(37) {
+            if let Some((value, from)) = driver.versioned_get(store, key.as_bytes(), time)? {
+                let value = hex(Some(&value)).as_str().unwrap().to_owned();
+                rows.push(format!(
+                    "{}@{time}={value} since {from}",
+                    hex(Some(key.as_bytes())).as_str().unwrap()
+                ));
+            }
+        }
+    }
+    rows.sort_unstable();
+    Ok(rows)
 }
 
 fn store_row(kind: StoreKind, key: &[u8], value: &[u8]) -> String {
@@ -206,7 +232,11 @@ impl Op<'_> {
     }
 
     fn materialized<K, V>(&self) -> Materialized<K, V> {
-        self.0["store"].as_str().map_or_else(Materialized::new, Materialized::named)
+        match (self.0["store"].as_str(), self.0["history"].as_u64()) {
+            (Some(store), Some(ms)) => Materialized::as_versioned(store, Duration::from_millis(ms)),
+            (Some(store), None) => Materialized::named(store),
+            (None, _) => Materialized::new(),
+        }
     }
 
     fn asked<K, V>(&self) -> Option<Materialized<K, V>> {
@@ -259,6 +289,8 @@ fn node(builder: &StreamsBuilder, nodes: &[Node], op: &Op<'_>) -> Node {
         Node::StreamWL(stream) => stream_op(kind, stream, op),
         Node::TableSS(table) => text_table_op(kind, nodes, table, op),
         Node::TableSL(table) => text_table_op(kind, nodes, table, op),
+        Node::TableWS(table) if kind == "suppressFinal" => Node::TableWS(final_table(table, op)),
+        Node::TableWL(table) if kind == "suppressFinal" => Node::TableWL(final_table(table, op)),
         Node::TableWS(table) => table_op(kind, table, op),
         Node::TableWL(table) => table_op(kind, table, op),
         Node::Group(group) if kind == "cogroup" => cogroup_op(nodes, group, op),
@@ -404,6 +436,10 @@ fn stream_table_join<V: Text>(
     op: &Op<'_>,
 ) -> KStream<S, S> {
     let n = op.n();
+    if op.0["grace"].is_number() {
+        let how = Joined::new().with_grace_period(op.ms("grace"));
+        return stream.join_table_with(table, move |_, l, r| joined(n, Some(l), Some(r)), how);
+    }
     if op.0["kind"] == "inner" {
         stream.join_table(table, move |_, l, r| joined(n, Some(l), Some(r)))
     } else {
@@ -440,6 +476,10 @@ fn foreign_join<V: Text, V2: Text>(
     }
 }
 
+fn final_table<V: Text>(table: &KTable<W, V>, op: &Op<'_>) -> KTable<W, V> {
+    op.table(table).suppress_until_window_closes(BufferConfig::unbounded())
+}
+
 fn table_op<K, V>(kind: &str, table: &KTable<K, V>, op: &Op<'_>) -> Node
 where
     K: Text + Wrap<V> + Wrap<S>,
@@ -458,6 +498,16 @@ where
             ))
         }
         "toStream" => K::stream(table.to_stream()),
+        "suppress" => {
+            let mut buffer = BufferConfig::unbounded();
+            if let Some(records) = op.0["records"].as_u64() {
+                buffer = buffer.with_max_records(records).emit_early_when_full();
+            }
+            if let Some(bytes) = op.0["bytes"].as_u64() {
+                buffer = buffer.with_max_bytes(bytes).emit_early_when_full();
+            }
+            K::table(table.suppress_until_time_limit(op.ms("wait"), buffer))
+        }
         "tableGroupBy" => Node::GroupTable(table.group_by(
             move |key, value| (select_key(n, Some(key), Some(value)), Some(value.text())),
             op.grouped(),

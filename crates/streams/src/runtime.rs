@@ -23,10 +23,6 @@
 //! # Not here
 //! Stores on disk (they are in memory, and filled from their changelogs at each start), warm-up replicas, rack tags, record
 //! caches, sources by pattern, queries answered over HTTP, Kafka's streams groups (KIP-1071).
-//!
-//! # Known
-//! A task that comes back to a thread which had filled its stores before may have them filled only from where that thread
-//! stopped reading its changelogs, when no other task was being filled in between.
 
 mod assignor;
 mod config;

@@ -5,6 +5,7 @@ use super::tasks::Tasks;
 use crate::engine::TaskId;
 use afluente_client::admin::offsets::{IsolationLevel, OffsetSpec};
 use afluente_client::{Admin, Consumer, TopicPartition};
+use afluente_env::clock::Moment;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,28 +14,39 @@ pub(super) struct Restorer {
     consumer: Consumer,
     admin: Admin,
     assigned: BTreeSet<TopicPartition>,
+    /// Sources that were read as far as they were processed, and are not read on.
+    held: BTreeSet<TopicPartition>,
+    /// How often standby tasks look how far sources were processed.
+    look_interval: Duration,
+    next_look: Moment,
 }
 
 impl Restorer {
-    pub(super) fn new(consumer: Consumer) -> Self {
+    pub(super) fn new(consumer: Consumer, look_interval: Duration) -> Self {
         let admin = Admin::new(consumer.client().clone());
-        Self { consumer, admin, assigned: BTreeSet::new() }
+        let next_look = consumer.client().env().clock.now();
+        let (assigned, held) = (BTreeSet::new(), BTreeSet::new());
+        Self { consumer, admin, assigned, held, look_interval, next_look }
     }
 
-    /// Reads on for at most `wait`. Gives the tasks that are filled. `sources` are topics of `group` that may serve as changelogs:
-    /// of those, what was not processed is not part of the state.
+    /// Reads on for at most `wait`. Gives the tasks that are filled. Of sources of `group` that serve as changelogs, what was
+    /// not processed is not part of the state, and is left alone.
     pub(super) async fn step(
         &mut self,
         tasks: &Mutex<Tasks>,
         group: &Consumer,
-        sources: &[String],
         wait: Duration,
     ) -> Result<Vec<TaskId>, RuntimeError> {
-        let (wanted, begin, unknown) = {
+        let now = self.consumer.client().env().clock.now();
+        let is_look_due = now >= self.next_look;
+        if is_look_due {
+            self.next_look = now + self.look_interval;
+        }
+        let (wanted, begin, logs, sources) = {
             let mut tasks = tasks.lock();
             let mut wanted = BTreeSet::new();
             let mut begin = Vec::new();
-            let mut unknown = BTreeSet::new();
+            let (mut logs, mut sources) = (BTreeSet::new(), BTreeSet::new());
             for filling in tasks.filling.values_mut() {
                 for (partition, changelog) in &mut filling.changelogs {
                     wanted.insert(partition.clone());
@@ -42,18 +54,21 @@ impl Restorer {
                         changelog.is_begun = true;
                         begin.push((partition.clone(), changelog.next));
                     }
-                    if !filling.is_standby && changelog.end.is_none() {
-                        unknown.insert(partition.clone());
+                    let has_no_end = !filling.is_standby && changelog.end.is_none();
+                    let may_go_on = filling.is_standby && is_look_due;
+                    if changelog.is_source {
+                        if has_no_end || may_go_on || changelog.committed.is_none() {
+                            sources.insert(partition.clone());
+                        }
+                    } else if has_no_end {
+                        logs.insert(partition.clone());
                     }
                 }
             }
-            (wanted, begin, unknown)
+            (wanted, begin, logs, sources)
         };
         self.follow(&wanted, &begin)?;
-        if !unknown.is_empty() {
-            let (sources, logs): (BTreeSet<_>, BTreeSet<_>) = unknown
-                .into_iter()
-                .partition(|partition| sources.iter().any(|topic| **topic == *partition.topic));
+        if !logs.is_empty() || !sources.is_empty() {
             let mut ends = Vec::new();
             if !sources.is_empty() {
                 let offsets = group.committed(&sources).await?;
@@ -73,11 +88,15 @@ impl Restorer {
             for (partition, end) in ends {
                 for filling in tasks.filling.values_mut() {
                     if let Some(changelog) = filling.changelogs.get_mut(&partition) {
-                        changelog.end = Some(end);
+                        changelog.committed = Some(end);
+                        if !filling.is_standby {
+                            changelog.end = Some(end);
+                        }
                     }
                 }
             }
         }
+        self.hold(&tasks.lock())?;
         if !wanted.is_empty() {
             let records = self.consumer.poll(wait).await?;
             let mut tasks = tasks.lock();
@@ -86,7 +105,10 @@ impl Restorer {
                 for (partition, changelog) in &mut filling.changelogs {
                     // The position passes over what was aborted or compacted away, too.
                     if let Some(position) = self.consumer.current_position(partition) {
-                        changelog.next = position.offset.0;
+                        changelog.next = position.offset.0.min(changelog.limit());
+                        if changelog.next < position.offset.0 {
+                            self.consumer.seek(partition, changelog.next)?;
+                        }
                     }
                 }
             }
@@ -103,6 +125,8 @@ impl Restorer {
         begin: &[(TopicPartition, i64)],
     ) -> Result<(), RuntimeError> {
         if *wanted != self.assigned {
+            // What is assigned anew is not paused.
+            self.held.retain(|held| wanted.contains(held) && self.assigned.contains(held));
             self.consumer.assign(wanted.iter().cloned())?;
             self.assigned.clone_from(wanted);
         }
@@ -113,6 +137,25 @@ impl Restorer {
                 self.consumer.seek(partition, *next)?;
             }
         }
+        Ok(())
+    }
+
+    /// Stops reading sources where they were not processed any further, and goes on where they were.
+    fn hold(&mut self, tasks: &Tasks) -> Result<(), RuntimeError> {
+        let changelogs = tasks.filling.values().flat_map(|filling| &filling.changelogs);
+        let held: BTreeSet<TopicPartition> = changelogs
+            .filter(|(_, changelog)| changelog.next >= changelog.limit())
+            .map(|(partition, _)| partition.clone())
+            .collect();
+        let free: Vec<_> = self.held.difference(&held).cloned().collect();
+        if !free.is_empty() {
+            self.consumer.resume(&free)?;
+        }
+        let new: Vec<_> = held.difference(&self.held).cloned().collect();
+        if !new.is_empty() {
+            self.consumer.pause(&new)?;
+        }
+        self.held = held;
         Ok(())
     }
 

@@ -98,6 +98,17 @@ pub(super) struct Changelog {
     pub(super) is_begun: bool,
     /// Where it is filled; `None` while that is not known, and for a standby.
     pub(super) end: Option<i64>,
+    /// A topic that is read anyway, and serves as the changelog of its table.
+    pub(super) is_source: bool,
+    /// Of a source: how far it was processed, by the last commit that is known.
+    pub(super) committed: Option<i64>,
+}
+
+impl Changelog {
+    /// What is behind this offset is not part of the state: it was not processed yet.
+    pub(super) fn limit(&self) -> i64 {
+        if self.is_source { self.committed.unwrap_or(0) } else { i64::MAX }
+    }
 }
 
 impl Filling {
@@ -174,11 +185,15 @@ impl Tasks {
         graph.set_handlers(&application.config.handlers);
         let mut changelogs = BTreeMap::new();
         for (name, topic) in &part.changelogs {
-            let store = graph.store_id(name)?;
-            changelogs.insert(
-                TopicPartition::new(Arc::clone(topic), task.partition),
-                Changelog { store, next: 0, is_begun: false, end: None },
-            );
+            let changelog = Changelog {
+                store: graph.store_id(name)?,
+                next: 0,
+                is_begun: false,
+                end: None,
+                is_source: application.topics.sources.iter().any(|source| **source == **topic),
+                committed: None,
+            };
+            changelogs.insert(TopicPartition::new(Arc::clone(topic), task.partition), changelog);
         }
         Ok(Filling { graph, changelogs, is_standby })
     }
@@ -193,8 +208,10 @@ impl Tasks {
             }) else {
                 continue;
             };
-            let mut bytes = 0;
-            for from in batch.iter() {
+            let (mut bytes, mut count) = (0, 0);
+            let limit = changelog.limit();
+            for from in batch.iter().take_while(|from| from.offset.0 < limit) {
+                count += 1;
                 bytes += from.key.map_or(0, <[u8]>::len) + from.value.map_or(0, <[u8]>::len);
                 let Some(key) = from.key else { continue };
                 // What stays in a store must not keep the whole batch alive.
@@ -206,7 +223,7 @@ impl Tasks {
                     from.timestamp,
                 )?;
             }
-            metrics.restored.fetch_add(batch.count() as u64, Ordering::Relaxed);
+            metrics.restored.fetch_add(count, Ordering::Relaxed);
             metrics.restored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
         Ok(())

@@ -222,7 +222,8 @@ impl Thread {
         let consumer = Consumer::new(env.clone(), consumer_config)?;
         let restore_config =
             config.restorer(&format!("{name}-restore-consumer"), "restore.consumer.")?;
-        let mut restorer = Restorer::new(Consumer::new(env.clone(), restore_config)?);
+        let restore_consumer = Consumer::new(env.clone(), restore_config)?;
+        let mut restorer = Restorer::new(restore_consumer, config.commit_interval);
         let producer = Producer::new(env.clone(), config.producer(&name)?)?;
         let counts = self.application.topics.counts.clone();
         let output = Output::begin(producer, counts, config.guarantee).await?;
@@ -359,8 +360,7 @@ impl Thread {
                 poll.min(FILLING_WAIT)
             }
         };
-        let sources = &self.application.topics.sources;
-        let filled = restorer.step(&self.tasks, consumer, sources, wait).await?;
+        let filled = restorer.step(&self.tasks, consumer, wait).await?;
         if filled.is_empty() {
             return Ok(());
         }

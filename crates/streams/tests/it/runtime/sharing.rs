@@ -190,6 +190,109 @@ fn a_paused_instance_processes_nothing_until_it_goes_on() {
     });
 }
 
+/// A task goes to another instance and comes back to the thread that had it: its stores are whole again.
+#[test]
+fn a_task_that_comes_back_has_its_whole_state() {
+    run(async {
+        let Some(cluster) = ours("tasks that come back") else { return };
+        cluster.create(&[("in", 2), ("counts", 2)]).await;
+        let topology = || {
+            let builder = StreamsBuilder::new();
+            builder
+                .stream::<String, String>(&["in"], Consumed::new())
+                .group_by_key()
+                .count_with(Materialized::named("store"))
+                .to_stream()
+                .to("counts", Produced::new());
+            builder.build().unwrap()
+        };
+        let keys: Vec<String> = (0..50).map(|key| format!("k{key}")).collect();
+        let put = async |time: i64| {
+            cluster.put("in", keys.iter().map(|key| (key.as_str(), Some("x"), time))).await;
+        };
+        let first = cluster.run("back", topology(), &[]).await;
+        put(1).await;
+        cluster.read_until("counts", |rows| rows.len() >= 50).await;
+        for round in 0..2 {
+            let guest = cluster.run("back", topology(), &[]).await;
+            put(2 + 2 * round).await;
+            let rows = usize::try_from(100 * round + 100).unwrap();
+            cluster.read_until("counts", |all| all.len() >= rows).await;
+            assert!(guest.metrics().processed() > 0, "the guest had no task");
+            guest.close(CLOSE).await.unwrap();
+            put(3 + 2 * round).await;
+            cluster.read_until("counts", |all| all.len() >= rows + 50).await;
+            let all = first.store::<String, i64>("store").all(100).unwrap();
+            assert_eq!(all.len(), 50);
+            let count = 3 + 2 * round;
+            assert!(all.iter().all(|(_, counted)| *counted == count), "{count}: {all:?}");
+        }
+        first.close(CLOSE).await.unwrap();
+    });
+}
+
+/// A table whose topic serves as its changelog, and beside it counts with one of their own.
+fn users() -> Topology {
+    let builder = StreamsBuilder::new().reusing_source_topics();
+    let users =
+        builder.table::<String, String>("users", Consumed::new(), Materialized::named("users"));
+    users.filter(|_, user| user == "in").to_stream().to("kept", Produced::new());
+    users.to_stream().group_by_key().count_with(Materialized::named("changes"));
+    builder.build().unwrap()
+}
+
+/// What was not processed of a topic that serves as changelog is not in the store: else the table would not know what a
+/// change replaces.
+#[test]
+fn a_table_is_filled_from_its_source_only_as_far_as_it_was_processed() {
+    run(async {
+        let Some(cluster) = ours("a source as changelog") else { return };
+        cluster.create(&[("users", 1), ("kept", 1)]).await;
+        let first = cluster.run("users-app", users(), &[]).await;
+        cluster.put("users", [("k", Some("in"), 1)]).await;
+        cluster.read_until("kept", |rows| rows.len() == 1).await;
+        first.close(CLOSE).await.unwrap();
+        // Filled with this, the table would find that nothing was kept before.
+        cluster.put("users", [("k", Some("out"), 2), ("z", Some("in"), 3)]).await;
+        let second = cluster.run("users-app", users(), &[]).await;
+        let rows = cluster.read_until("kept", |rows| rows.iter().any(|row| row.key == "z")).await;
+        let kept: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.value.is_some())).collect();
+        assert_eq!(kept, [("k", true), ("k", false), ("z", true)]);
+        second.close(CLOSE).await.unwrap();
+    });
+}
+
+/// A standby is no further than the commits of the instance that works.
+#[test]
+fn a_standby_reads_a_source_only_as_far_as_it_was_committed() {
+    run(async {
+        let Some(cluster) = ours("a standby of a source") else { return };
+        cluster.create(&[("users", 1), ("kept", 1)]).await;
+        let settings = [("num.standby.replicas", "1"), ("commit.interval.ms", "3600000")];
+        let first = cluster.run("standing-users", users(), &settings).await;
+        let second = cluster.run("standing-users", users(), &settings).await;
+        cluster.put("users", [("k", Some("in"), 1)]).await;
+        // The counts are on their way at once, the commit is not.
+        let counted = |running: &RunningStreams| {
+            let view = running.store::<String, i64>("changes").with_standby();
+            view.get(&"k".to_owned()).unwrap() == Some(1)
+        };
+        cluster.read_until("kept", |_| counted(&first) && counted(&second)).await;
+        let user = |running: &RunningStreams| {
+            running.store::<String, String>("users").with_standby().get(&"k".to_owned()).unwrap()
+        };
+        let (working, standing) =
+            if first.metrics().processed() > 0 { (first, second) } else { (second, first) };
+        assert_eq!(user(&working).as_deref(), Some("in"));
+        assert_eq!(user(&standing), None);
+        working.close(CLOSE).await.unwrap();
+        cluster.put("users", [("k", Some("out"), 2)]).await;
+        let rows = cluster.read_until("kept", |rows| rows.len() == 2).await;
+        assert_eq!(rows[1].value, None, "the standby knew what it replaced");
+        standing.close(CLOSE).await.unwrap();
+    });
+}
+
 /// Two instances, each the standby of the other: when one goes, its tasks need not be filled anew, and queries find what they hold.
 #[test]
 fn a_standby_takes_over_without_reading_everything_again() {
@@ -235,12 +338,15 @@ fn a_standby_takes_over_without_reading_everything_again() {
             assert_eq!(hosts.active.as_deref(), Some("one:1"), "{key}");
             assert_eq!(hosts.standby, ["two:2"], "{key}");
         }
-        let restored = second.metrics().restored();
+        let restored = (second.metrics().restored(), second.metrics().restored_bytes());
         first.close(CLOSE).await.unwrap();
         put(3).await;
         cluster.read_until("counts", |rows| rows.len() >= 1_500).await;
-        let again = second.metrics().restored() - restored;
+        let again = second.metrics().restored() - restored.0;
+        let again_bytes = second.metrics().restored_bytes() - restored.1;
+        eprintln!("the take-over restored {again_bytes} of {} bytes", restored.1);
         assert!(again < 100, "{again} records were read anew");
+        assert!(again_bytes * 5 < restored.1, "{again_bytes} bytes were read anew");
         assert_eq!(here(&second).len(), 500);
         assert_eq!(second.store::<String, i64>("store").get(&keys[0]).unwrap(), Some(3));
         second.close(CLOSE).await.unwrap();

@@ -145,6 +145,8 @@ struct Alarms {
     /// Since when memory is held that counts.
     holding_since: Option<Moment>,
     stopping: BoxFuture,
+    /// It was heard, and is not to be asked for again.
+    has_heard: bool,
 }
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -289,6 +291,7 @@ impl Alarms {
             timer_at: None,
             holding_since: None,
             stopping: Box::pin(async move { stopping.stopping.wait().await }),
+            has_heard: false,
             clock,
         }
     }
@@ -298,7 +301,8 @@ impl Alarms {
     }
 
     fn is_stopping(&mut self, cx: &mut Context<'_>) -> bool {
-        self.stopping.as_mut().poll(cx).is_ready()
+        self.has_heard = self.has_heard || self.stopping.as_mut().poll(cx).is_ready();
+        self.has_heard
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture {

@@ -1,6 +1,7 @@
 //! Limits on connections and memory, and stopping.
 
 use crate::support::{TestBroker, batch, connect, fetch_request, produce_request, run};
+use afluente_protocol::frame::request_frame;
 use afluente_protocol::messages::fetch_request::FetchRequest;
 use afluente_protocol::messages::produce_request::ProduceRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,6 +76,37 @@ fn stopping_answers_what_is_in_flight() {
         client.receive::<FetchRequest>(12, id).await;
         assert_eq!(client.frame().await, None);
         assert_eq!(other.frame().await, None);
+    });
+}
+
+#[test]
+fn a_request_that_is_half_here_when_the_broker_stops_is_answered() {
+    run(async {
+        let broker = TestBroker::start(&[]).await;
+        let mut client = broker.with_topic(1).await;
+        let (id, request) = (77, produce_request(0, batch(1, 100_000), -1));
+        let frame = request_frame(&request, 9, id, Some("test")).unwrap().into_bytes();
+        client.stream.write_all(&frame[..70_000]).await.unwrap();
+        let server = broker.server;
+        let shared = std::sync::Arc::clone(server.broker());
+        while shared.memory.used_bytes() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let rest = async {
+            while !shared.stopping.is_said() {
+                tokio::task::yield_now().await;
+            }
+            // In pieces, each of which wakes who waits for the whole.
+            for piece in frame[70_000..].chunks(10_000) {
+                client.stream.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            let answer = client.receive::<ProduceRequest>(9, id).await;
+            assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+            assert_eq!(client.frame().await, None);
+        };
+        let (stopped, ()) = tokio::join!(server.stop(), rest);
+        stopped.unwrap();
     });
 }
 

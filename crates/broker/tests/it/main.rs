@@ -10,3 +10,4 @@ mod fetching;
 mod groups;
 mod limits;
 mod producing;
+mod transactions;

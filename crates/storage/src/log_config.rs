@@ -156,7 +156,7 @@ log_configs! {
     /// With `cleanup.policy=delete`, the age at which segments go; -1 keeps them for ever.
     retention_ms: i64 = 7 * DAY_MS, "retention.ms", AtLeast(-1),
         [
-            S::same("log.retention.ms"),
+            S::milliseconds("log.retention.ms"),
             S::minutes("log.retention.minutes"),
             S::hours("log.retention.hours")
         ];

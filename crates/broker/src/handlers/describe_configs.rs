@@ -125,7 +125,7 @@ fn describe_topic(
         .map(|config| DescribeConfigsResourceResult {
             name: config.name.to_owned(),
             value: Some(config.value),
-            config_source: config.source,
+            config_source: config.synonyms.first().map_or(source::DEFAULT, |(.., source)| *source),
             synonyms: config.synonyms.into_iter().map(synonym).collect(),
             config_type: config.kind,
             documentation: Some(config.doc.to_owned()),
@@ -172,35 +172,29 @@ fn set_one(name: String, value: String, source: i8) -> DescribeConfigsResourceRe
 fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
     let own = dynamic(broker, &broker.settings.node.id.to_string());
     let of_all = dynamic(broker, "");
-    let others = own.iter().filter(|(name, _)| keys::find(name).is_none());
-    let others: Vec<_> =
-        others.map(|(name, value)| set_one(name.clone(), value.clone(), source::BROKER)).collect();
+    let of_this = own.iter().map(|it| (it, source::BROKER));
+    let of_others = of_all.iter().filter(|(name, _)| !own.contains_key(*name));
+    let others: Vec<_> = of_this
+        .chain(of_others.map(|it| (it, source::ALL_BROKERS)))
+        .filter(|((name, _), _)| keys::find(name).is_none())
+        .map(|((name, value), source)| set_one(name.clone(), value.clone(), source))
+        .collect();
     let shown = keys::all().filter(|key| key.importance != key::Importance::Internal);
     shown
         .map(|key| {
-            let mut synonyms: Vec<(String, Option<String>, i8)> = Vec::new();
-            let mut say = |value: Option<String>, source: i8| {
-                synonyms.push((key.name.to_owned(), value, source));
-            };
-            for (values, source) in [(&own, source::BROKER), (&of_all, source::ALL_BROKERS)] {
-                if let Some(value) = values.get(key.name) {
-                    say(Some(value.clone()), source);
-                }
-            }
-            let given = broker.config.get(key.name);
+            let said = topic_configs::of_broker(broker, family(key), key.name).into_iter();
+            let mut synonyms: Vec<(String, Option<String>, i8)> =
+                said.map(|(name, value, source)| (name, Some(value), source)).collect();
+            let is_told = synonyms.iter().any(|(.., source)| *source != source::DEFAULT);
             let listeners = broker.config.get("listeners");
-            if given.source != Source::Default {
-                say(Some(given.value.to_string()), source::FILE);
-            } else if key.name == "advertised.listeners" && listeners.source != Source::Default {
+            if key.name == "advertised.listeners" && !is_told && listeners.source != Source::Default
+            {
                 // Where nothing else is said, clients are told where the broker listens.
-                say(Some(listeners.value.to_string()), source::FILE);
+                let value = Some(listeners.value.to_string());
+                synonyms.insert(0, (key.name.to_owned(), value, source::FILE));
             }
-            if key.default.is_some() || synonyms.is_empty() {
-                synonyms.push((
-                    key.name.to_owned(),
-                    key.default.map(str::to_owned),
-                    source::DEFAULT,
-                ));
+            if synonyms.is_empty() {
+                synonyms.push((key.name.to_owned(), None, source::DEFAULT));
             }
             let is_sensitive = key.is_sensitive();
             let hide = |value: Option<String>| if is_sensitive { None } else { value };
@@ -225,6 +219,18 @@ fn this_broker(broker: &Broker) -> Vec<DescribeConfigsResourceResult> {
         })
         .chain(others)
         .collect()
+}
+
+/// The keys that stand for each other in other units, the one that counts most first.
+fn family(key: &'static Key) -> &'static [&'static str] {
+    const FAMILIES: [&[&str]; 4] = [
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+    ];
+    let of_several = FAMILIES.into_iter().find(|family| family.contains(&key.name));
+    of_several.unwrap_or(std::slice::from_ref(&key.name))
 }
 
 fn kind_of(key: &Key) -> i8 {

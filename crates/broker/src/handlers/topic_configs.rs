@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::config::keys;
 use crate::metadata::INTERNAL_SEGMENT_BYTES;
+use afluente_cluster::image::ConfigResource;
 use afluente_storage::log_config::{Kind, LOG_CONFIG_KEYS, LogConfigKey};
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub(crate) struct TopicConfig {
     pub(crate) name: &'static str,
     pub(crate) value: String,
     pub(crate) source: i8,
-    /// Everybody who has something to say, the one that counts first: key, value, source.
+    /// Everybody who has something to say, the one that counts first: key, value, source. Kafka
+    /// leaves some out, see [`of_broker`].
     pub(crate) synonyms: Vec<(String, String, i8)>,
     pub(crate) kind: i8,
     pub(crate) doc: &'static str,
@@ -53,29 +55,48 @@ pub(crate) fn of(broker: &Broker, own: &BTreeMap<String, String>) -> Vec<TopicCo
 }
 
 fn one(broker: &Broker, key: &'static LogConfigKey, own: &BTreeMap<String, String>) -> TopicConfig {
-    let mut synonyms: Vec<(String, String, i8)> = Vec::new();
-    if let Some(value) = own.get(key.name) {
-        synonyms.push((key.name.to_owned(), value.clone(), source::TOPIC));
-    }
+    let (mut value, mut source) = (key.default(), source::DEFAULT);
     for synonym in key.synonyms {
         let given = broker.metadata.broker_text(&broker.config, synonym.name);
         let converted = given.and_then(|(text, by)| Some((synonym.convert(&text).ok()?, by)));
-        if let Some((value, by)) = converted {
-            synonyms.push((synonym.name.to_owned(), value, source::of(by)));
+        if let Some((text, by)) = converted {
+            (value, source) = (text, source::of(by));
+            break;
         }
     }
-    let (value, source) = match synonyms.first() {
-        Some((_, value, source)) => (value.clone(), *source),
-        None => (key.default(), source::DEFAULT),
+    let names: Vec<&str> = key.synonyms.iter().map(|synonym| synonym.name).collect();
+    let mut synonyms = match names.first() {
+        Some(first) => of_broker(broker, &names, first),
+        None => Vec::new(),
     };
-    // Kafka shows the default of the key that it looks up first, if that one has any: the default of
-    // `retention.ms` is that of `log.retention.hours`, and is not shown.
-    if let Some(first) = key.synonyms.first()
-        && keys::find(first.name).is_none_or(|of_broker| of_broker.default.is_some())
-    {
-        synonyms.push((first.name.to_owned(), key.default(), source::DEFAULT));
+    if let Some(own) = own.get(key.name) {
+        (value, source) = (own.clone(), source::TOPIC);
+        synonyms.insert(0, (key.name.to_owned(), own.clone(), source::TOPIC));
     }
     TopicConfig { name: key.name, value, source, synonyms, kind: kind(key.kind), doc: key.doc() }
+}
+
+/// What was said of broker keys that stand for each other, by who said it, the one that counts first:
+/// key, value, source. As in Kafka it begins where `name` was said: the default of `log.retention.ms`
+/// is that of `log.retention.hours`, and is told only behind a value of the former.
+pub(super) fn of_broker(broker: &Broker, names: &[&str], name: &str) -> Vec<(String, String, i8)> {
+    let set = |broker_name: String| {
+        let resource = ConfigResource { kind: ConfigResource::BROKER, name: broker_name };
+        broker.metadata.image().configs(&resource).cloned().unwrap_or_default()
+    };
+    let own = set(broker.settings.node.id.to_string());
+    let of_all = set(String::new());
+    let own = names.iter().map(|name| (name, own.get(*name).cloned(), source::BROKER));
+    let of_all = names.iter().map(|name| (name, of_all.get(*name).cloned(), source::ALL_BROKERS));
+    let given = names.iter().map(|name| (name, broker.config.given_text(name), source::FILE));
+    let defaults = names.iter().map(|name| {
+        let default = keys::find(name).and_then(|key| key.default);
+        (name, default.map(str::to_owned), source::DEFAULT)
+    });
+    let said = own.chain(of_all).chain(given).chain(defaults);
+    said.filter_map(|(name, value, source)| Some(((*name).to_owned(), value?, source)))
+        .skip_while(|(said, ..)| said != name)
+        .collect()
 }
 
 /// The kind of a value, by the numbers of the protocol.

@@ -65,12 +65,15 @@ struct Listed {
 
 impl TopicConfigRules for Listed {
     fn validate(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
-        values.iter().try_for_each(|(name, value)| {
-            let Some(key) = self.keys.iter().find(|key| key.name == name) else {
-                return Err((self.unknown.0, format!("{}: {name}", self.unknown.1)));
-            };
-            key.check(value)
-        })
+        // All names before any value, as in Kafka.
+        let of = |name: &String| self.keys.iter().find(|key| key.name == name);
+        if let Some(name) = values.keys().find(|name| of(name).is_none()) {
+            return Err((self.unknown.0, format!("{}: {name}", self.unknown.1)));
+        }
+        values
+            .iter()
+            .filter_map(|(name, value)| Some((of(name)?, value)))
+            .try_for_each(|(key, value)| key.check(value))
     }
 
     fn list_default(&self, key: &str) -> Option<String> {
@@ -116,12 +119,44 @@ impl TopicConfigRules for BrokerRules<'_> {
                 (ErrorCode::InvalidRequest, message)
             };
             key.parse(value).map(|_| ()).map_err(invalid)
-        })
+        })?;
+        self.check_cleaner(values)
     }
 
     fn list_default(&self, name: &str) -> Option<String> {
         let key = keys::find(name)?;
         matches!(key.kind, key::Kind::List(_)).then(|| self.config.get(name).value.to_string())
+    }
+}
+
+impl BrokerRules<'_> {
+    /// Threads of compaction come and go a few at a time, and each needs memory.
+    fn check_cleaner(&self, values: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        const THREADS: &str = "log.cleaner.threads";
+        const BUFFER: &str = "log.cleaner.dedupe.buffer.size";
+        if !values.contains_key(THREADS) && !values.contains_key(BUFFER) {
+            return Ok(());
+        }
+        let set = |name: &str| values.get(name).and_then(|value| value.trim().parse::<i64>().ok());
+        let present = self.config.long(THREADS);
+        let threads = set(THREADS).unwrap_or(present);
+        let buffer_bytes = set(BUFFER).unwrap_or_else(|| self.config.long(BUFFER));
+        let why = if threads < 1 {
+            "Log cleaner threads should be at least 1".to_owned()
+        } else if threads < present / 2 {
+            format!(
+                "Log cleaner threads cannot be reduced to less than half the current value {present}"
+            )
+        } else if threads > present.saturating_mul(2) {
+            format!(
+                "Log cleaner threads cannot be increased to more than double the current value {present}"
+            )
+        } else if buffer_bytes / threads <= 1024 * 1024 {
+            format!("{BUFFER} must be at least 1MB per cleaner thread.")
+        } else {
+            return Ok(());
+        };
+        Err((ErrorCode::InvalidRequest, why))
     }
 }
 

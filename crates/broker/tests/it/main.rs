@@ -6,6 +6,7 @@ mod support;
 
 mod apis;
 mod bad_input;
+mod configs;
 mod fetching;
 mod groups;
 mod limits;

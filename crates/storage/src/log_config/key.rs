@@ -1,6 +1,7 @@
 //! A row of the table of log configurations, and what can be wrong with a value.
 
 use super::LogConfig;
+use std::borrow::Cow;
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +56,13 @@ impl LogConfigKey {
         (self.set)(config, text, self.allowed).map_err(|expected| {
             let name = self.name.to_owned();
             let (value, expected) = self.in_kafkas_words(text, expected);
-            LogConfigError::Invalid { name, value: shortened(value), expected }
+            LogConfigError::Invalid { name, value: shortened(&value), expected }
         })
     }
 
     /// The part of a refused text that is at fault and what Kafka's `ConfigDef` says of it, since
     /// tools and tests compare it; `ours` where Kafka has no such key or rule.
-    fn in_kafkas_words<'a>(&self, text: &'a str, ours: String) -> (&'a str, String) {
+    fn in_kafkas_words<'a>(&self, text: &'a str, ours: String) -> (Cow<'a, str>, String) {
         let number: Option<f64> = text.parse().ok();
         let out_of_range = match (self.allowed, number) {
             (Allowed::GzipLevel, _) => "Value must be between 1 and 9 or equal to -1".to_owned(),
@@ -89,17 +90,23 @@ impl LogConfigKey {
             Kind::List if self.name == "cleanup.policy" => {
                 let mut words = text.split(',').map(str::trim);
                 if let Some(strange) = words.find(|word| !matches!(*word, "compact" | "delete")) {
-                    return (strange, "String must be one of: compact, delete".to_owned());
+                    let expected = "String must be one of: compact, delete".to_owned();
+                    return (strange.into(), expected);
                 }
                 ours
             }
-            Kind::List => format!(
-                "{} must be the literal '*' or a list of replicas in the following format: \
-                 [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-                self.name
-            ),
+            Kind::List => {
+                let expected = format!(
+                    "{} must be the literal '*' or a list of replicas in the following format: \
+                     [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                    self.name
+                );
+                // Kafka shows the list that it has read.
+                let words: Vec<&str> = text.split(',').map(str::trim).collect();
+                return (format!("[{}]", words.join(", ")).into(), expected);
+            }
         };
-        (text, expected)
+        (text.into(), expected)
     }
 
     /// The default that the broker's configuration gives, in this key's unit.
@@ -161,15 +168,21 @@ pub struct Synonym {
 pub enum SynonymUnit {
     /// That of the topic-level key.
     Same,
-    /// Minutes, where the topic-level key has milliseconds; negative stays as it is.
+    /// Milliseconds, where every negative number means without end.
+    Milliseconds,
+    /// Minutes, where the topic-level key has milliseconds; negative means without end.
     Minutes,
-    /// Hours, where the topic-level key has milliseconds; negative stays as it is.
+    /// Hours, where the topic-level key has milliseconds; negative means without end.
     Hours,
 }
 
 impl Synonym {
     pub(super) const fn same(name: &'static str) -> Self {
         Self { name, unit: SynonymUnit::Same }
+    }
+
+    pub(super) const fn milliseconds(name: &'static str) -> Self {
+        Self { name, unit: SynonymUnit::Milliseconds }
     }
 
     pub(super) const fn minutes(name: &'static str) -> Self {
@@ -187,6 +200,7 @@ impl Synonym {
     pub fn convert(&self, text: &str) -> Result<String, LogConfigError> {
         let factor = match self.unit {
             SynonymUnit::Same => return Ok(text.to_owned()),
+            SynonymUnit::Milliseconds => 1,
             SynonymUnit::Minutes => 60 * 1000,
             SynonymUnit::Hours => 60 * 60 * 1000,
         };

@@ -30,7 +30,7 @@ pub fn markdown() -> String {
             .synonyms
             .iter()
             .map(|synonym| match synonym.unit {
-                SynonymUnit::Same => format!("`{}`", synonym.name),
+                SynonymUnit::Same | SynonymUnit::Milliseconds => format!("`{}`", synonym.name),
                 SynonymUnit::Minutes | SynonymUnit::Hours => {
                     format!("`{}` (other unit)", synonym.name)
                 }

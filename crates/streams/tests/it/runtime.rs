@@ -4,4 +4,5 @@ mod cluster;
 mod failing;
 mod fire;
 mod sharing;
+mod takeover;
 mod topics;

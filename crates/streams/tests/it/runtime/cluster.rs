@@ -75,7 +75,12 @@ impl Cluster {
     }
 
     pub(super) async fn create(&self, topics: &[(&str, i32)]) {
-        let new = topics.iter().map(|(name, partitions)| NewTopic::new(*name, *partitions, 1));
+        let new = topics.iter().map(|(name, partitions)| {
+            let mut topic = NewTopic::new(*name, *partitions, 1);
+            // Times in tests are long past.
+            topic.configs.insert("retention.ms".to_owned(), "-1".to_owned());
+            topic
+        });
         for (topic, created) in self.admin.create_topics(new).await.unwrap() {
             created.unwrap_or_else(|error| panic!("{topic}: {error}"));
         }
@@ -131,6 +136,8 @@ impl Cluster {
             ("application.id", application),
             ("bootstrap.servers", &self.broker.bootstrap()),
             ("commit.interval.ms", "100"),
+            // Tests count updates.
+            ("statestore.cache.max.bytes", "0"),
             ("consumer.session.timeout.ms", "10000"),
             ("consumer.heartbeat.interval.ms", "300"),
             ("producer.linger.ms", "5"),

@@ -132,6 +132,8 @@ pub async fn run(
         ("application.id", APPLICATION),
         ("bootstrap.servers", bootstrap),
         ("commit.interval.ms", "1000"),
+        // Every change is shown.
+        ("statestore.cache.max.bytes", "0"),
     ])?;
     let running = KafkaStreams::new(env.clone(), topology()?, config).start().await?;
     let mut shop = Shop::open(orders_per_second, env.clock.wall_ms());

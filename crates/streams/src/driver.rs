@@ -53,6 +53,18 @@ impl TestDriver {
         Self::with(topology, application, &MemoryMaps, 0)
     }
 
+    /// Starts the topology with record caches, as an application has them by default. Here all is committed after each record,
+    /// so that only updates which one record makes are put together.
+    ///
+    /// # Errors
+    ///
+    /// What its processors say at their start.
+    pub fn with_caches(topology: &Topology, application: &str) -> Result<Self, Error> {
+        let driver = Self::new(topology, application)?;
+        driver.graph.set_caching(true);
+        Ok(driver)
+    }
+
     /// Starts the topology on other stores, or at another time of day.
     ///
     /// # Errors
@@ -183,7 +195,7 @@ impl TestDriver {
             self.graph.process(origin, Record { timestamp, ..record })?;
             self.graph.punctuate_stream_time()?;
             // Here everything is committed at once.
-            self.graph.flush();
+            self.graph.flush()?;
             self.collect()?;
         }
         Ok(())
@@ -249,7 +261,7 @@ impl TestDriver {
             graph.set_wall_ms(self.wall_ms);
         }
         self.graph.punctuate_wall_clock()?;
-        self.graph.flush();
+        self.graph.flush()?;
         self.run()
     }
 
@@ -323,6 +335,7 @@ impl TestDriver {
             return Ok(());
         }
         self.is_closed = true;
+        self.graph.flush()?;
         self.graph.close()?;
         self.collect()
     }

@@ -11,6 +11,7 @@ use crate::error::{Error, Flow};
 use crate::handlers::{FailedRecord, Handlers, OnError};
 use crate::processors::stream_join::JoinTime;
 use crate::record::{Data, Headers, Record};
+use crate::stores::record_cache::{RecordCache, Update};
 use crate::stores::suppress_buffer::VERSION_HEADER;
 use crate::stores::{Store, StoreKind, StoreSpec};
 use bytes::Bytes;
@@ -70,6 +71,20 @@ pub enum PartitionChoice {
     Exactly(i32),
 }
 
+/// An update of a cached store that goes on, as bytes.
+pub(crate) struct Flushed {
+    /// The key in the store.
+    pub(crate) entry: Bytes,
+    /// What the store had before.
+    pub(crate) old: Option<Bytes>,
+    /// What it has.
+    pub(crate) new: Option<Bytes>,
+    /// Time of the record that made the update.
+    pub(crate) timestamp: i64,
+    /// Its headers.
+    pub(crate) headers: Headers,
+}
+
 /// A node of any type of record. What is handed over is an `Option<Record<K, V>>` that the node takes.
 pub(crate) trait Node: Send {
     fn init(&mut self, _ctx: &Context<'_>) -> Flow {
@@ -79,6 +94,10 @@ pub(crate) trait Node: Send {
     fn process(&mut self, record: &mut dyn Any, ctx: &Context<'_>) -> Flow;
 
     fn punctuate(&mut self, _schedule: ScheduleId, _timestamp: i64, _ctx: &Context<'_>) -> Flow {
+        Ok(())
+    }
+
+    fn flushed(&mut self, _update: Flushed, _ctx: &Context<'_>) -> Flow {
         Ok(())
     }
 
@@ -96,6 +115,11 @@ pub(crate) trait Step<K, V>: Send {
     fn process(&mut self, record: Record<K, V>, ctx: &Context<'_>) -> Flow;
 
     fn punctuate(&mut self, _schedule: ScheduleId, _timestamp: i64, _ctx: &Context<'_>) -> Flow {
+        Ok(())
+    }
+
+    /// Passes an update on that its cached store held back.
+    fn flushed(&mut self, _update: Flushed, _ctx: &Context<'_>) -> Flow {
         Ok(())
     }
 
@@ -135,6 +159,10 @@ impl<K: Data, V: Data, S: Step<K, V>> Node for StepNode<K, V, S> {
         self.0.punctuate(schedule, timestamp, ctx)
     }
 
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        self.0.flushed(update, ctx)
+    }
+
     fn close(&mut self, ctx: &Context<'_>) -> Flow {
         self.0.close(ctx)
     }
@@ -154,6 +182,13 @@ struct StoreCell {
     /// Where changes are written, if they are.
     changelog: Option<Arc<str>>,
     body: StoreBody,
+    cache: Option<Cache>,
+}
+
+struct Cache {
+    /// The node that passes updates on.
+    owner: usize,
+    updates: RefCell<RecordCache>,
 }
 
 enum StoreBody {
@@ -181,6 +216,9 @@ pub struct Graph {
     nodes: Vec<NodeCell>,
     stores: Vec<StoreCell>,
     store_index: HashMap<String, usize>,
+    /// Stores in the order of their nodes: what one passes on, a later one may hold back.
+    flush_order: Vec<usize>,
+    is_caching: Cell<bool>,
     sources: HashMap<Arc<str>, usize>,
     task: TaskId,
     application: Arc<str>,
@@ -291,8 +329,62 @@ impl Graph {
         self.stream_time.set(self.stream_time.get().max(stream_time));
     }
 
-    /// Lets stores write what they keep until a commit.
-    pub(crate) fn flush(&self) {
+    /// Lets stores hold updates back until [`Self::flush`].
+    pub(crate) fn set_caching(&self, is_caching: bool) {
+        self.is_caching.set(is_caching);
+    }
+
+    /// About how much memory takes what is held back.
+    pub(crate) fn cached_bytes(&self) -> usize {
+        let caches = self.stores.iter().filter_map(|store| store.cache.as_ref());
+        caches.map(|cache| cache.updates.borrow().size_bytes()).sum()
+    }
+
+    /// Lets go on what stores hold back, and lets them write what they keep until a commit.
+    pub(crate) fn flush(&self) -> Flow {
+        for id in &self.flush_order {
+            self.flush_cache(&self.stores[*id])?;
+        }
+        self.log_suppressed();
+        Ok(())
+    }
+
+    fn flush_cache(&self, store: &StoreCell) -> Flow {
+        let Some(cache) = &store.cache else { return Ok(()) };
+        let updates = cache.updates.borrow_mut().take();
+        for (entry, update) in updates {
+            let Update { old, new, logged, logged_at, timestamp, headers, origin } = update;
+            // It came and went meanwhile.
+            if old.is_none() && new.is_none() {
+                continue;
+            }
+            if let Some(topic) = &store.changelog {
+                self.output.borrow_mut().push(Produced {
+                    topic: Arc::clone(topic),
+                    partition: PartitionChoice::Exactly(self.task.partition),
+                    key: Some(entry.clone()),
+                    value: logged,
+                    timestamp: logged_at,
+                    headers: Headers::default(),
+                });
+            }
+            self.timestamp.set(timestamp);
+            *self.headers.borrow_mut() = headers.clone();
+            *self.origin.borrow_mut() = origin;
+            if let Some(failures) = &self.failures {
+                failures.is_failing.set(false);
+            }
+            let ctx = Context { graph: self, node: cache.owner };
+            let update = Flushed { entry, old, new, timestamp, headers };
+            let done = self.nodes[cache.owner].body.borrow_mut().flushed(update, &ctx);
+            let done = done.or_else(|error| self.failed(cache.owner, error));
+            *self.origin.borrow_mut() = None;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn log_suppressed(&self) {
         for (id, store) in self.stores.iter().enumerate() {
             let Some(topic) = &store.changelog else { continue };
             if store.spec.kind != StoreKind::Suppressed {
@@ -564,6 +656,40 @@ impl<'a> Context<'a> {
 
     pub(crate) fn with_store<R>(&self, id: usize, work: impl FnOnce(&mut Store) -> R) -> R {
         self.graph.with_store(id, work)
+    }
+
+    /// Whether updates of this store are held back.
+    pub(crate) fn is_cached(&self, id: usize) -> bool {
+        self.graph.is_caching.get() && self.graph.stores[id].cache.is_some()
+    }
+
+    /// Whether an update of this entry is held back already.
+    pub(crate) fn holds(&self, id: usize, entry: &[u8]) -> bool {
+        let cache = self.graph.stores[id].cache.as_ref();
+        cache.is_some_and(|cache| cache.updates.borrow().holds(entry))
+    }
+
+    /// Holds an update back. With `is_timestamped`, the changelog gets the value without the time before it.
+    pub(crate) fn hold_back(
+        &self,
+        id: usize,
+        entry: Bytes,
+        old: Option<Bytes>,
+        new: Option<Bytes>,
+        is_timestamped: bool,
+    ) {
+        let Some(cache) = &self.graph.stores[id].cache else { return };
+        let timestamp = self.timestamp();
+        let (logged, logged_at) = match &new {
+            Some(bytes) if is_timestamped => {
+                let time = bytes.first_chunk().map_or(timestamp, |time| i64::from_be_bytes(*time));
+                (Some(bytes.slice(8.min(bytes.len())..)), time)
+            }
+            other => (other.clone(), timestamp),
+        };
+        let (headers, origin) = (self.headers(), self.origin());
+        let update = Update { old, new, logged, logged_at, timestamp, headers, origin };
+        cache.updates.borrow_mut().hold(entry, update);
     }
 
     /// Topic name that serdes of the store see: its changelog's, whether there is one or not.

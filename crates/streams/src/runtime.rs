@@ -21,8 +21,8 @@
 //! gets its tasks fills their stores from the changelogs up to there, and goes on.
 //!
 //! # Not here
-//! Stores on disk (they are in memory, and filled from their changelogs at each start), warm-up replicas, rack tags, record
-//! caches, sources by pattern, queries answered over HTTP, Kafka's streams groups (KIP-1071).
+//! Stores on disk (they are in memory, and filled from their changelogs at each start), warm-up replicas, rack tags,
+//! sources by pattern, queries answered over HTTP, Kafka's streams groups (KIP-1071).
 
 mod assignor;
 mod config;

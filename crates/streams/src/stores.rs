@@ -9,6 +9,7 @@ pub(crate) mod join_buffer;
 mod key_value;
 mod memory;
 pub(crate) mod outer_join;
+pub(crate) mod record_cache;
 mod session;
 pub(crate) mod suppress_buffer;
 pub(crate) mod versioned;
@@ -91,6 +92,8 @@ pub struct StoreSpec {
     pub kind: StoreKind,
     /// Whether changes go to a changelog topic.
     pub logging: bool,
+    /// Whether updates may be held back until the next commit, so that only the last of a key goes on.
+    pub caching: bool,
 }
 
 /// What a store holds.

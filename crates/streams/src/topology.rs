@@ -238,7 +238,7 @@ impl Topology {
         self.stores.insert(
             store,
             StoreUse {
-                spec: StoreSpec { logging: false, ..spec },
+                spec: StoreSpec { logging: false, caching: false, ..spec },
                 users: vec![processor_name],
                 is_global: true,
             },

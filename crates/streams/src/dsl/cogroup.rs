@@ -226,9 +226,10 @@ impl<K: HasSerde, A: HasSerde> CogroupedStream<K, A> {
     fn prepare(&self, materialized: Materialized<K, A>) -> Prepared<K, A> {
         let (materialized, queryable) =
             materialized.named_or(|| self.builder.new_store_name(AGGREGATE));
-        let (logging, retention_ms) = (materialized.logging, materialized.retention_ms);
+        let (logging, caching) = (materialized.logging, materialized.caching);
+        let retention_ms = materialized.retention_ms;
         let (_, store) = materialized.table_store(&K::serde(), &A::serde());
-        Prepared { name: String::new(), store, queryable, logging, retention_ms }
+        Prepared { name: String::new(), store, queryable, logging, caching, retention_ms }
     }
 
     /// Adds a node for each stream, which share a store, and one behind them.

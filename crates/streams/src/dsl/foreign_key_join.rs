@@ -140,6 +140,7 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
             name: store_name.clone(),
             kind: StoreKind::KeyValue { timestamped: true },
             logging: true,
+            caching: false,
         };
         let store = StoreRef {
             name: store_name.as_str().into(),

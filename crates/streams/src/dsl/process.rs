@@ -312,6 +312,7 @@ impl StreamsBuilder {
         let spec = StoreSpec {
             name: store.store.name.as_ref().to_owned(),
             kind: StoreKind::KeyValue { timestamped: false },
+            caching: false,
             logging: store.logging,
         };
         let name = spec.name.clone();

@@ -193,6 +193,7 @@ pub struct Materialized<K, V> {
     pub(super) keys: Option<SerdeOf<K>>,
     pub(super) values: Option<SerdeOf<V>>,
     pub(super) logging: bool,
+    pub(super) caching: bool,
     pub(super) retention_ms: Option<i64>,
     pub(super) history_ms: Option<i64>,
 }
@@ -206,6 +207,7 @@ impl<K, V> Materialized<K, V> {
             keys: None,
             values: None,
             logging: true,
+            caching: true,
             retention_ms: None,
             history_ms: None,
         }
@@ -235,6 +237,19 @@ impl<K, V> Materialized<K, V> {
     #[must_use]
     pub fn without_logging(self) -> Self {
         Self { logging: false, ..self }
+    }
+
+    /// Lets every update go on at once, instead of the last of each key at the next commit.
+    #[must_use]
+    pub fn with_caching_disabled(self) -> Self {
+        Self { caching: false, ..self }
+    }
+
+    /// Lets only the last update of each key go on, at the next commit, if `statestore.cache.max.bytes` is not 0. This is
+    /// the default.
+    #[must_use]
+    pub fn with_caching_enabled(self) -> Self {
+        Self { caching: true, ..self }
     }
 
     /// How long windows and sessions are kept; at least their size and grace.
@@ -270,6 +285,10 @@ impl<K, V> Materialized<K, V> {
 
     pub(crate) fn history_ms(&self) -> Option<i64> {
         self.history_ms
+    }
+
+    pub(crate) fn is_cached(&self) -> bool {
+        self.caching
     }
 
     pub(crate) fn is_logged(&self) -> bool {

@@ -243,6 +243,7 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
                 name: name.clone(),
                 kind: StoreKind::KeyValue { timestamped: false },
                 logging: true,
+                caching: false,
             });
             let make: NodeFactory = Arc::new(move || {
                 let buffer = buffer.as_ref().map(|(name, grace_ms)| {
@@ -425,6 +426,7 @@ fn window_spec(name: &str, windows: JoinWindows) -> StoreSpec {
             timestamped: true,
         },
         logging: true,
+        caching: false,
     }
 }
 
@@ -466,6 +468,7 @@ impl<K: Data, V1: Data, V2: Data, VR: Data> JoinWrite<K, V1, V2, VR> {
             name: name.as_ref().to_owned(),
             kind: StoreKind::KeyValue { timestamped: false },
             logging: true,
+            caching: false,
         });
         let make = {
             let (joiner, windows, is_outer) =

@@ -149,7 +149,7 @@ impl<K: Data, V: HasSerde> KTable<K, V> {
         let values = self.values.clone().unwrap_or_else(V::serde);
         let store = StoreRef { name: store_name.as_str().into(), keys, values };
         let kind = StoreKind::Suppressed;
-        let spec = StoreSpec { name: store_name, kind, logging: buffer.logging };
+        let spec = StoreSpec { name: store_name, kind, logging: buffer.logging, caching: false };
         let traits = NodeTraits {
             output_versioned: Some(false),
             is_suppress: true,

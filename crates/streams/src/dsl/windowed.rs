@@ -48,6 +48,7 @@ pub(super) struct Prepared<K, A> {
     pub(super) store: StoreRef<K, A>,
     pub(super) queryable: Option<String>,
     pub(super) logging: bool,
+    pub(super) caching: bool,
     pub(super) retention_ms: Option<i64>,
 }
 
@@ -61,10 +62,10 @@ impl<K: HasSerde, V: HasSerde> GroupedStream<K, V> {
         let builder = &self.stream.builder;
         let (materialized, queryable) = materialized.named_or(|| builder.new_store_name(prefix));
         let name = builder.name_or(self.next_name(), prefix);
-        let logging = materialized.logging;
+        let (logging, caching) = (materialized.logging, materialized.caching);
         let retention_ms = materialized.retention_ms;
         let (_, store) = materialized.table_store(&self.key_serde(), &values);
-        Prepared { name, store, queryable, logging, retention_ms }
+        Prepared { name, store, queryable, logging, caching, retention_ms }
     }
 }
 
@@ -88,6 +89,7 @@ impl<K: HasSerde, A: Data> Prepared<K, A> {
                     timestamped: true,
                 },
                 logging: self.logging,
+                caching: self.caching,
             },
             queryable: self.queryable.clone(),
             keys: time_windowed(self.store.keys.clone(), size_ms),
@@ -112,6 +114,7 @@ impl<K: HasSerde, A: Data> Prepared<K, A> {
                         .map_or(least_retention_ms, |given| given.max(least_retention_ms)),
                 },
                 logging: self.logging,
+                caching: self.caching,
             },
             queryable: self.queryable.clone(),
             keys: session_windowed(self.store.keys.clone()),
@@ -236,11 +239,13 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedStream<K, V> {
     ) -> KTable<Windowed<K>, A> {
         let prepared = self.group.prepare(prefix, materialized, values);
         let (windows, emit) = (self.windows, self.emit);
-        let parts = prepared.window_parts(
+        let mut parts = prepared.window_parts(
             windows.size_ms,
             windows.size_ms + windows.grace_ms,
             windows.grace_ms,
         );
+        // Results of closed windows go on by themselves; nothing else does.
+        parts.store.caching &= emit == EmitStrategy::OnWindowUpdate;
         let store = prepared.store;
         self.group.build(parts, move |sends_old| -> NodeFactory {
             Arc::new(move || {
@@ -266,11 +271,13 @@ impl<K: HasSerde, V: HasSerde> SlidingWindowedStream<K, V> {
     ) -> KTable<Windowed<K>, A> {
         let prepared = self.group.prepare(prefix, materialized, values);
         let (windows, emit) = (self.windows, self.emit);
-        let parts = prepared.window_parts(
+        let mut parts = prepared.window_parts(
             windows.difference_ms,
             2 * windows.difference_ms + windows.grace_ms,
             windows.grace_ms,
         );
+        // Results of closed windows go on by themselves; nothing else does.
+        parts.store.caching &= emit == EmitStrategy::OnWindowUpdate;
         let store = prepared.store;
         self.group.build(parts, move |sends_old| -> NodeFactory {
             Arc::new(move || {
@@ -351,7 +358,9 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedStream<K, V> {
     ) -> KTable<Windowed<K>, A> {
         let prepared = self.group.prepare(prefix, materialized, values);
         let (windows, emit) = (self.windows, self.emit);
-        let parts = prepared.session_parts(windows);
+        let mut parts = prepared.session_parts(windows);
+        // Results of closed windows go on by themselves; nothing else does.
+        parts.store.caching &= emit == EmitStrategy::OnWindowUpdate;
         let store = prepared.store;
         self.group.build(parts, move |sends_old| -> NodeFactory {
             Arc::new(move || {

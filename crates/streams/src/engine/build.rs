@@ -1,6 +1,6 @@
 //! From the description of a topology to a running graph.
 
-use super::{Context, Graph, NodeCell, SharedStore, StoreBody, StoreCell, TaskId};
+use super::{Cache, Context, Graph, NodeCell, SharedStore, StoreBody, StoreCell, TaskId};
 use crate::error::{Error, Flow};
 use crate::stores::{MapSource, Store};
 use crate::topology::{NodeKind, Topology};
@@ -78,7 +78,7 @@ impl Topology {
             })
             .collect();
         let mut stores = Vec::new();
-        let mut store_index = HashMap::new();
+        let mut store_index: HashMap<String, usize> = HashMap::new();
         for (name, entry) in &self.stores {
             let body = if entry.is_global {
                 let Some(shared) = globals.get(name) else { continue };
@@ -94,12 +94,28 @@ impl Topology {
             } else {
                 self.changelog(application, name)
             };
-            stores.push(StoreCell { spec: entry.spec.clone(), changelog, body });
+            // The node that came with the store is the one whose table it is.
+            let owner = entry.users.first().and_then(|user| in_graph.get(user.as_str()));
+            let cache = owner
+                .filter(|_| entry.spec.caching && !entry.is_global)
+                .map(|owner| Cache { owner: *owner as usize, updates: RefCell::default() });
+            stores.push(StoreCell { spec: entry.spec.clone(), changelog, body, cache });
+        }
+        let mut flush_order = Vec::new();
+        for at in places {
+            let NodeKind::Processor { stores, .. } = &self.nodes[*at].kind else { continue };
+            for id in stores.iter().filter_map(|name| store_index.get(name)) {
+                if !flush_order.contains(id) {
+                    flush_order.push(*id);
+                }
+            }
         }
         Ok(Graph {
             nodes,
             stores,
             store_index,
+            flush_order,
+            is_caching: Cell::new(false),
             sources,
             task,
             application: application.into(),

@@ -1,6 +1,6 @@
 //! Aggregates of streams without windows.
 
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
 use crate::stores::Put;
@@ -44,10 +44,15 @@ impl<K: Data, V: Data, A: Data> Step<K, V> for Aggregate<K, V, A> {
         let old = if self.sends_old { before.clone() } else { None };
         let new = (self.aggregator)(&key, Some(value), before);
         let put = store.put(ctx, &key, new.as_ref(), timestamp)?;
-        if put == Put::Refused {
+        if matches!(put, Put::Refused | Put::Held) {
             return Ok(());
         }
         let value = Some(Change { new, old, is_latest: put == Put::Newest });
         ctx.forward(Record { key: Some(key), value, timestamp, headers })
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }

@@ -4,9 +4,10 @@ use super::aggregate::{Aggregator, Initializer};
 use super::getter::{GetterSupplier, ValueGetter};
 use super::window_aggregate::FinalEmit;
 use crate::dsl::{EmitStrategy, SessionWindows};
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Headers, Record, Timestamped, Window, Windowed};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, Sessions, StoreRef};
 use std::sync::Arc;
 
@@ -55,15 +56,22 @@ impl<K: Data, V: Data, A: Data> Step<K, V> for SessionAggregate<K, V, A> {
         } else {
             if whole != alone {
                 for (window, value) in around {
-                    store.put(ctx, &key, window, None)?;
-                    self.forward(ctx, &key, window, Some(value), None)?;
+                    if store.put(ctx, &key, window, None)? != Put::Held {
+                        self.forward(ctx, &key, window, Some(value), None)?;
+                    }
                 }
             }
             aggregate = (self.aggregator)(&key, value, aggregate);
-            store.put(ctx, &key, whole, aggregate.as_ref())?;
-            self.forward(ctx, &key, whole, None, aggregate)?;
+            if store.put(ctx, &key, whole, aggregate.as_ref())? != Put::Held {
+                self.forward(ctx, &key, whole, None, aggregate)?;
+            }
         }
         self.emit_closed(ctx, close_time, &headers)
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::aggregate::{Aggregator, Initializer};
 use super::window_aggregate::{Closed, WindowState, WindowUpdate};
 use crate::dsl::{EmitStrategy, SlidingWindows};
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::Flow;
 use crate::record::{Data, Headers, Record, Timestamped, Window};
 
@@ -69,6 +69,10 @@ impl<K: Data, V: Data, A: Data> Step<K, V> for SlidingAggregate<K, V, A> {
         }
         self.process_backward(&input, ctx)?;
         self.emit_closed(ctx, close_time, &headers)
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        self.state.flushed(update, self.windows.difference_ms, ctx)
     }
 }
 

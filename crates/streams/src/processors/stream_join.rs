@@ -30,7 +30,7 @@ impl<K: Data, V: Data> Step<K, V> for JoinWindow<K, V> {
         match key {
             Some(key) => {
                 let store = self.handle.as_ref().expect("opened in `init`");
-                store.put_with(ctx, &key, timestamp, value.as_ref(), timestamp, headers)
+                store.put_with(ctx, &key, timestamp, value.as_ref(), timestamp, headers).map(|_| ())
             }
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! Aggregates of tables: an update takes the old value out and puts the new one in.
 
 use super::stateless::each;
-use crate::engine::{Context, Node, Step};
+use crate::engine::{Context, Flushed, Node, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
 use crate::serdes::{Serde, SerdeOf};
@@ -96,11 +96,16 @@ impl<K: Data, V: Data, A: Data> Step<K, Change<V>> for TableAggregate<K, V, A> {
             at = at.max(before_time);
         }
         let put = store.put(ctx, &key, aggregate.as_ref(), at)?;
-        if put == Put::Refused {
+        if matches!(put, Put::Refused | Put::Held) {
             return Ok(());
         }
         let value = Some(Change { new: aggregate, old, is_latest: put == Put::Newest });
         ctx.forward(Record { key: Some(key), value, timestamp: at, headers })
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Joins of two tables by their key: each side looks the other up, and a merger behind both keeps the result.
 
 use super::getter::{GetterSupplier, ValueGetter};
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Record, Timestamped};
 use crate::stores::Put;
@@ -110,12 +110,17 @@ impl<K: Data, V: Data> Step<K, Change<V>> for JoinMerger<K, V> {
         }
         if let Some(store) = &self.handle {
             let put = store.put(ctx, &key, change.new.as_ref(), timestamp)?;
-            if put == Put::Refused {
+            if matches!(put, Put::Refused | Put::Held) {
                 return Ok(());
             }
             change.is_latest = put == Put::Newest;
         }
         ctx.forward(Record { key: Some(key), value: Some(change), timestamp, headers })
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::getter::GetterSupplier;
 use crate::dsl::Materialized;
-use crate::engine::{Context, Step, node};
+use crate::engine::{Context, Flushed, Step, node};
 use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Record};
 use crate::serdes::SerdeOf;
@@ -137,12 +137,17 @@ impl<K: Data, V: Data> Step<K, V> for TableSource<K, V> {
             }
             put = store.put(ctx, key, record.value.as_ref(), record.timestamp)?;
         }
-        if put == Put::Refused {
+        if matches!(put, Put::Refused | Put::Held) {
             return Ok(());
         }
         let Record { key, value, timestamp, headers } = record;
         let value = Some(Change { new: value, old, is_latest: put == Put::Newest });
         ctx.forward(Record { key, value, timestamp, headers })
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }
 
@@ -163,6 +168,8 @@ impl<K: Data, V: Data> Materialized<K, V> {
             Some(history_ms) => StoreKind::Versioned { history_ms },
             None => StoreKind::KeyValue { timestamped: true },
         };
-        (StoreSpec { name, kind, logging: self.is_logged() }, store)
+        // Versions are all kept, so none is left out.
+        let caching = self.is_cached() && self.history_ms().is_none();
+        (StoreSpec { name, kind, logging: self.is_logged(), caching }, store)
     }
 }

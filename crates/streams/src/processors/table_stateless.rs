@@ -1,6 +1,6 @@
 //! Filter and map of tables: a store only if it has a name, else what is asked is reckoned from the parent.
 
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::Flow;
 use crate::record::{Change, Data, Record};
 use crate::stores::Put;
@@ -54,12 +54,17 @@ impl<K: Data, V: Data, V2: Data> Step<K, Change<V>> for TableMapper<K, V, V2> {
         let mut is_latest = change.is_latest;
         if let Some(store) = &self.handle {
             let put = store.put(ctx, &key, new.as_ref(), timestamp)?;
-            if put == Put::Refused {
+            if matches!(put, Put::Refused | Put::Held) {
                 return Ok(());
             }
             is_latest = put == Put::Newest;
         }
         let value = Some(Change { new, old, is_latest });
         ctx.forward(Record { key: Some(key), value, timestamp, headers })
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        let store = self.handle.as_ref().expect("only a store holds back");
+        ctx.forward(store.flushed(update, self.sends_old)?)
     }
 }

@@ -3,9 +3,10 @@
 use super::aggregate::{Aggregator, Initializer};
 use super::getter::{GetterSupplier, ValueGetter};
 use crate::dsl::{EmitStrategy, TimeWindows};
-use crate::engine::{Context, Step};
+use crate::engine::{Context, Flushed, Step};
 use crate::error::{Error, Flow};
 use crate::record::{Change, Data, Headers, Record, Timestamped, Window, Windowed};
+use crate::stores::Put;
 use crate::stores::handles::{Handle, StoreRef, TimestampedWindows};
 use std::sync::Arc;
 
@@ -81,8 +82,8 @@ impl<K: Data, A: Data> WindowState<K, A> {
     /// Keeps a window's new value and passes it on.
     pub(crate) fn update(&self, ctx: &Context<'_>, update: WindowUpdate<'_, K, A>) -> Flow {
         let WindowUpdate { key, window, old, new, timestamp, headers } = update;
-        self.windows().put(ctx, key, window.start_ms, new.as_ref(), timestamp)?;
-        if self.emit == EmitStrategy::OnWindowClose {
+        let put = self.windows().put(ctx, key, window.start_ms, new.as_ref(), timestamp)?;
+        if self.emit == EmitStrategy::OnWindowClose || put == Put::Held {
             return Ok(());
         }
         ctx.forward(Record {
@@ -91,6 +92,11 @@ impl<K: Data, A: Data> WindowState<K, A> {
             timestamp,
             headers: headers.clone(),
         })
+    }
+
+    /// Passes an update on that was held back.
+    pub(crate) fn flushed(&self, update: Flushed, size_ms: i64, ctx: &Context<'_>) -> Flow {
+        ctx.forward(self.windows().flushed(update, size_ms, self.sends_old)?)
     }
 
     /// Passes on all windows that start within these moments: they are closed.
@@ -150,6 +156,10 @@ impl<K: Data, V: Data, A: Data> Step<K, V> for WindowAggregate<K, V, A> {
             state.update(ctx, WindowUpdate { key: &key, window, old, new, timestamp, headers })?;
         }
         self.emit_closed(ctx, close_time, &headers)
+    }
+
+    fn flushed(&mut self, update: Flushed, ctx: &Context<'_>) -> Flow {
+        self.state.flushed(update, self.windows.size_ms, ctx)
     }
 }
 

@@ -43,6 +43,8 @@ pub struct StreamsConfig {
     pub standby_count: usize,
     /// `application.server`.
     pub application_server: Option<String>,
+    /// `statestore.cache.max.bytes`, of all threads together; 0 lets every update go on at once.
+    pub cache_bytes_max: usize,
     /// `buffered.records.per.partition`.
     pub buffered_records_max: usize,
     /// `max.task.idle.ms`; `None` never waits for an input.
@@ -106,6 +108,7 @@ impl StreamsConfig {
             thread_count: values.size("num.stream.threads"),
             standby_count: values.size("num.standby.replicas"),
             application_server: text("application.server").map(str::to_owned),
+            cache_bytes_max: values.size("statestore.cache.max.bytes"),
             buffered_records_max: values.size("buffered.records.per.partition"),
             task_idle: values.duration_unless_negative("max.task.idle.ms"),
             poll: values.duration("poll.ms"),

@@ -182,6 +182,7 @@ impl Tasks {
             &application.globals,
         )?;
         graph.set_wall_ms(wall_ms);
+        graph.set_caching(application.config.cache_bytes_max > 0);
         graph.set_handlers(&application.config.handlers);
         let mut changelogs = BTreeMap::new();
         for (name, topic) in &part.changelogs {
@@ -291,8 +292,25 @@ impl Tasks {
             task.graph().punctuate_wall_clock()?;
             task.drain_output(&mut self.buffer, output);
         }
+        self.trim_caches(output)?;
         self.application.metrics.processed.fetch_add(done as u64, Ordering::Relaxed);
         Ok(done)
+    }
+
+    /// Lets the largest caches go on while together they are larger than this thread's part. Each round of records ends with
+    /// this, so that what one round adds is all that may be beyond it.
+    fn trim_caches(&mut self, output: &mut Vec<Produced>) -> Result<(), RuntimeError> {
+        let config = &self.application.config;
+        let bytes_max = config.cache_bytes_max / config.thread_count.max(1);
+        loop {
+            let sizes = self.running.values_mut().map(|task| (task.graph().cached_bytes(), task));
+            let mut sizes: Vec<_> = sizes.filter(|(bytes, _)| *bytes > 0).collect();
+            let total: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+            let largest = sizes.iter_mut().max_by_key(|(bytes, _)| *bytes);
+            let Some((_, task)) = largest.filter(|_| total > bytes_max) else { return Ok(()) };
+            task.graph().flush()?;
+            task.drain_output(&mut self.buffer, output);
+        }
     }
 
     /// When the next punctuation by the time of day is due.
@@ -315,14 +333,17 @@ impl Tasks {
     }
 
     /// What is to be committed, and what is still to be written before.
-    pub(super) fn take_progress(&mut self, output: &mut Vec<Produced>) -> Offsets {
+    pub(super) fn take_progress(
+        &mut self,
+        output: &mut Vec<Produced>,
+    ) -> Result<Offsets, RuntimeError> {
         let mut offsets = Offsets::new();
         for task in self.running.values_mut() {
             task.take_offsets(&mut offsets);
-            task.graph().flush();
+            task.graph().flush()?;
             task.drain_output(&mut self.buffer, output);
         }
-        offsets
+        Ok(offsets)
     }
 
     /// Offsets that could not be committed at the moment.
@@ -342,8 +363,9 @@ impl Tasks {
         for id in tasks {
             self.filling.remove(id);
             let Some(mut task) = self.running.remove(id) else { continue };
+            task.graph().flush()?;
             task.graph().close()?;
-            task.graph().flush();
+            task.graph().flush()?;
             task.take_offsets(&mut offsets);
             task.drain_output(&mut self.buffer, output);
         }

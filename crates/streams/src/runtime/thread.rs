@@ -66,7 +66,7 @@ impl Progress {
     /// Makes what was processed last.
     async fn commit(&self, consumer: &Consumer) -> Result<(), RuntimeError> {
         let mut output = Vec::new();
-        let offsets = self.tasks.lock().take_progress(&mut output);
+        let offsets = self.tasks.lock().take_progress(&mut output)?;
         self.write(&output).await?;
         match self.commit_offsets(&offsets, consumer).await {
             // The group is being put together: the next commit has them.
@@ -112,7 +112,7 @@ impl Progress {
         let (closed, mut offsets) = {
             let mut tasks_now = self.tasks.lock();
             let closed = tasks_now.close(&tasks, &mut output)?;
-            (closed, tasks_now.take_progress(&mut output))
+            (closed, tasks_now.take_progress(&mut output)?)
         };
         offsets.extend(closed);
         self.write(&output).await?;

@@ -3,9 +3,9 @@
 use super::session::session_key;
 use super::suppress_buffer::SuppressBuffer;
 use super::{KeyValueBytes, Put, SessionBytes, Store, WindowBytes, join_time, split_time};
-use crate::engine::Context;
+use crate::engine::{Context, Flushed};
 use crate::error::Error;
-use crate::record::{Headers, Timestamped, Window};
+use crate::record::{Change, Headers, Record, Timestamped, Window, Windowed};
 use crate::serdes::SerdeOf;
 use bytes::Bytes;
 use std::marker::PhantomData;
@@ -85,6 +85,17 @@ impl<K, V, S> Handle<K, V, S> {
     fn read_timestamped(&self, bytes: &Bytes) -> Result<Timestamped<V>, Error> {
         let (timestamp, bytes) = split_time(&self.store.name, bytes)?;
         Ok(Timestamped { value: self.read_value(&bytes)?, timestamp })
+    }
+
+    /// The change of an update that was held back, of a store of values with times, and its time.
+    fn flushed_change(&self, update: &Flushed, sends_old: bool) -> Result<(Change<V>, i64), Error> {
+        let read = |bytes: &Option<Bytes>| {
+            bytes.as_ref().map(|bytes| self.read_timestamped(bytes)).transpose()
+        };
+        let new = read(&update.new)?;
+        let old = if sends_old { read(&update.old)?.map(|old| old.value) } else { None };
+        let timestamp = new.as_ref().map_or(update.timestamp, |new| new.timestamp);
+        Ok((Change::new(new.map(|new| new.value), old), timestamp))
     }
 
     fn wrong_kind(&self) -> Error {
@@ -172,6 +183,17 @@ impl<K, V> Handle<K, V, TimestampedKeyValue> {
         ctx.with_store(self.id, |store| matches!(store, Store::Versioned(_)))
     }
 
+    /// What is passed on of an update that was held back.
+    pub(crate) fn flushed(
+        &self,
+        update: Flushed,
+        sends_old: bool,
+    ) -> Result<Record<K, Change<V>>, Error> {
+        let key = self.read_key(&update.entry)?;
+        let (change, timestamp) = self.flushed_change(&update, sends_old)?;
+        Ok(Record { key: Some(key), value: Some(change), timestamp, headers: update.headers })
+    }
+
     fn stamped(&self, found: Option<(i64, Bytes)>) -> Result<Option<Timestamped<V>>, Error> {
         found
             .map(|(timestamp, bytes)| {
@@ -208,6 +230,18 @@ impl<K, V> Handle<K, V, TimestampedKeyValue> {
             })?;
             ctx.log_change_with(self.id, key, value, timestamp, headers);
             return Ok(put);
+        }
+        if ctx.is_cached(self.id) {
+            let new = value.map(|value| Ok::<_, Error>(join_time(timestamp, &self.value(value)?)));
+            let new = new.transpose()?;
+            let is_held = ctx.holds(self.id, &key);
+            let old = self.with_key_value(ctx, |store| {
+                let old = if is_held { None } else { store.get(&key)? };
+                store.put(&key, new.clone())?;
+                Ok(old)
+            })?;
+            ctx.hold_back(self.id, key, old, new, true);
+            return Ok(Put::Held);
         }
         let Some(value) = value else {
             self.with_key_value(ctx, |store| store.put(&key, None))?;
@@ -340,7 +374,7 @@ impl<K, V> Handle<K, V, TimestampedWindows> {
         start_ms: i64,
         value: Option<&V>,
         timestamp: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<Put, Error> {
         self.put_with(ctx, key, start_ms, value, timestamp, Headers::default())
     }
 
@@ -353,12 +387,24 @@ impl<K, V> Handle<K, V, TimestampedWindows> {
         value: Option<&V>,
         timestamp: i64,
         headers: Headers,
-    ) -> Result<(), Error> {
+    ) -> Result<Put, Error> {
         let key = self.key(key)?;
         let with_time = match value {
             Some(value) => Some(join_time(timestamp, &self.value(value)?)),
             None => None,
         };
+        if ctx.is_cached(self.id) {
+            let entry = self.with_window(ctx, |store| Ok(store.next_key(&key, start_ms)))?;
+            let is_held = ctx.holds(self.id, &entry);
+            let new = with_time.clone();
+            let old = self.with_window(ctx, |store| {
+                let old = if is_held { None } else { store.fetch(&key, start_ms)? };
+                store.put(&entry, with_time)?;
+                Ok(old)
+            })?;
+            ctx.hold_back(self.id, entry, old, new, true);
+            return Ok(Put::Held);
+        }
         let plain = with_time.as_ref().map(|bytes| bytes.slice(8..));
         let logged_at = if value.is_some() { timestamp } else { ctx.timestamp() };
         let entry = self.with_window(ctx, |store| {
@@ -367,7 +413,23 @@ impl<K, V> Handle<K, V, TimestampedWindows> {
             Ok(entry)
         })?;
         ctx.log_change_with(self.id, entry, plain, logged_at, headers);
-        Ok(())
+        Ok(Put::Newest)
+    }
+
+    /// What is passed on of an update that was held back, in windows of this size.
+    pub(crate) fn flushed(
+        &self,
+        update: Flushed,
+        size_ms: i64,
+        sends_old: bool,
+    ) -> Result<Record<Windowed<K>, Change<V>>, Error> {
+        let Some((key, start_ms, _)) = super::window::split_key(&update.entry) else {
+            return Err(self.wrong_kind());
+        };
+        let key = self.read_key(&update.entry.slice_ref(key))?;
+        let key = Windowed { key, window: Window { start_ms, end_ms: start_ms + size_ms } };
+        let (change, timestamp) = self.flushed_change(&update, sends_old)?;
+        Ok(Record { key: Some(key), value: Some(change), timestamp, headers: update.headers })
     }
 }
 
@@ -417,11 +479,39 @@ impl<K, V> Handle<K, V, Sessions> {
         key: &K,
         window: Window,
         value: Option<&V>,
-    ) -> Result<(), Error> {
-        let entry = session_key(&self.key(key)?, window);
+    ) -> Result<Put, Error> {
+        let key = self.key(key)?;
+        let entry = session_key(&key, window);
         let value = value.map(|value| self.value(value)).transpose()?;
+        if ctx.is_cached(self.id) {
+            let is_held = ctx.holds(self.id, &entry);
+            let old = self.with_session(ctx, |store| {
+                let old = if is_held { None } else { store.fetch(&key, window)? };
+                store.put_raw(&entry, value.clone())?;
+                Ok(old)
+            })?;
+            ctx.hold_back(self.id, entry, old, value, false);
+            return Ok(Put::Held);
+        }
         self.with_session(ctx, |store| store.put_raw(&entry, value.clone()))?;
         ctx.log_change(self.id, entry, value, ctx.timestamp());
-        Ok(())
+        Ok(Put::Newest)
+    }
+
+    /// What is passed on of an update that was held back.
+    pub(crate) fn flushed(
+        &self,
+        update: Flushed,
+        sends_old: bool,
+    ) -> Result<Record<Windowed<K>, Change<V>>, Error> {
+        let Some((key, window)) = super::session::split_key(&update.entry) else {
+            return Err(self.wrong_kind());
+        };
+        let key = Windowed { key: self.read_key(&update.entry.slice_ref(key))?, window };
+        let read = |bytes: Option<Bytes>| bytes.map(|bytes| self.read_value(&bytes)).transpose();
+        let old = if sends_old { read(update.old)? } else { None };
+        let value = Some(Change::new(read(update.new)?, old));
+        let timestamp = window.end_ms;
+        Ok(Record { key: Some(key), value, timestamp, headers: update.headers })
     }
 }

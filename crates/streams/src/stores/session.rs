@@ -144,7 +144,7 @@ pub(crate) fn session_key(key: &[u8], window: Window) -> Bytes {
 }
 
 /// Key and session of the key of an entry.
-fn split_key(bytes: &[u8]) -> Option<(&[u8], Window)> {
+pub(crate) fn split_key(bytes: &[u8]) -> Option<(&[u8], Window)> {
     let (key, suffix) = bytes.split_at_checked(bytes.len().checked_sub(SUFFIX_LEN)?)?;
     let end_ms = i64::from_be_bytes(*suffix.first_chunk()?);
     let start_ms = i64::from_be_bytes(*suffix.last_chunk()?);

@@ -23,6 +23,8 @@ pub(crate) enum Put {
     Newest,
     /// Something newer was there.
     Older,
+    /// It is what the key has at present; whoever comes after the operator is told later.
+    Held,
 }
 
 /// A version that was found: the value, and from when it holds.

@@ -3,6 +3,7 @@
 mod cluster;
 mod failing;
 mod fire;
+mod sameness;
 mod sharing;
 mod takeover;
 mod topics;

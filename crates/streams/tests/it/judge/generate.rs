@@ -74,7 +74,8 @@ pub(crate) fn case(seed: u64) -> Value {
     drawing.finish();
     let inputs = drawing.inputs();
     let reuse = drawing.dice.one_in(8);
-    json!({"ops": drawing.ops, "inputs": inputs, "seed": seed, "reuse": reuse})
+    let cache = drawing.dice.one_in(2) && drawing.may_be_cached();
+    json!({"ops": drawing.ops, "inputs": inputs, "seed": seed, "reuse": reuse, "cache": cache})
 }
 
 impl Drawing {
@@ -365,6 +366,17 @@ impl Drawing {
                 self.add(TEXT_TABLE, op);
             }
         }
+    }
+
+    /// Two things that Java's caches do are no model. They pass updates of tumbling windows on whose results are asked for at
+    /// their close; and they still give sessions that are expired, as long as these happen to be in memory.
+    fn may_be_cached(&self) -> bool {
+        self.ops.iter().all(|op| {
+            let is_final = op["op"] == "window" && op["final"] == true;
+            let is_session = op["op"] == "session" || op["windows"] == "session";
+            let expires = is_session && op["grace"].as_i64() < Some(5_000);
+            !(is_final || expires)
+        })
     }
 
     /// Makes some tables versioned, and lets some streams wait for them.

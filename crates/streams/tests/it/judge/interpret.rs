@@ -80,7 +80,11 @@ pub(crate) fn run(case: &Value) -> Value {
 fn run_into(case: &Value, answer: &mut Map<String, Value>) -> Result<(), Error> {
     let topology = build(case)?;
     answer.insert("describe".to_owned(), Value::String(topology.describe()));
-    let mut driver = TestDriver::new(&topology, "app")?;
+    let mut driver = if case["cache"].as_bool() == Some(true) {
+        TestDriver::with_caches(&topology, "app")?
+    } else {
+        TestDriver::new(&topology, "app")?
+    };
     for input in case["inputs"].as_array().unwrap() {
         if let Some(by_ms) = input["advance"].as_i64() {
             driver.advance_wall_ms(by_ms)?;

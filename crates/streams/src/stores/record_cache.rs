@@ -2,6 +2,9 @@
 //! its operator, only the last of each key, at the next commit or when there are too many.
 //!
 //! What is held back is lost with the task, like all that came after the last commit: its records are processed again.
+//!
+//! Known differences from Kafka Streams: a window that came and went while it was held back moves the time from which retention is
+//! reckoned; and where a suppressed table comes before a cached one, headers may be those of another record.
 
 use crate::engine::Origin;
 use crate::record::Headers;

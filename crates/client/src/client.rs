@@ -430,6 +430,12 @@ impl Client {
         self.refresh(asked, deadline).await
     }
 
+    /// After how long metadata is renewed though nothing asks for it: `metadata.max.age.ms`, but not
+    /// more often than `retry.backoff.ms` says, or 0 would be a request at every moment.
+    pub(crate) fn renewal_interval(&self) -> Duration {
+        self.0.config.metadata_max_age.max(self.0.config.retry_backoff.initial)
+    }
+
     /// How long ago metadata last came, or the client was made.
     #[must_use]
     pub fn metadata_age(&self) -> Duration {

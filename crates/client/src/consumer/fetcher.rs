@@ -343,7 +343,7 @@ fn take_records(shared: &Shared, wanted: &Wanted, data: PartitionData) -> (bool,
     found.log_start_offset = told(data.log_start_offset).or(found.log_start_offset);
     found.retry_at = None;
     if data.preferred_read_replica >= 0 {
-        let until = now + shared.client.config().metadata_max_age;
+        let until = now + shared.client.renewal_interval();
         found.preferred = Some((data.preferred_read_replica, until));
         return (false, true);
     }
@@ -437,7 +437,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
             }
         }
         let age_left =
-            shared.client.config().metadata_max_age.saturating_sub(shared.client.metadata_age());
+            shared.client.renewal_interval().saturating_sub(shared.client.metadata_age());
         let topics = shared.assigned_topics();
         if is_missing || (age_left.is_zero() && !topics.is_empty()) {
             let asked = crate::metadata::TopicsAsked::Named(topics);

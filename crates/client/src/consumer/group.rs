@@ -66,6 +66,8 @@ struct Identity {
 struct Versioned {
     subscribed: Option<Subscribed>,
     version: u64,
+    /// The version at which the program last unsubscribed, and gave up all it had.
+    given_up_at: u64,
 }
 
 struct Polls {
@@ -139,10 +141,23 @@ impl GroupShared {
         (subscribed.subscribed.clone(), subscribed.version)
     }
 
+    /// When the program last unsubscribed, as a number that changes with it. A member that knows of an
+    /// earlier one has partitions that the program has not, also if it subscribed again since.
+    fn given_up_at(&self) -> u64 {
+        self.subscribed.lock().given_up_at
+    }
+
     pub(super) fn subscribe(&self, to: Option<Subscribed>) {
         let mut subscribed = self.subscribed.lock();
+        let is_given_up = to.is_none();
         subscribed.subscribed = to;
         subscribed.version += 1;
+        if is_given_up {
+            subscribed.given_up_at = subscribed.version;
+            // Behind the number above, so that the member hands nothing over in between.
+            drop(subscribed);
+            *self.pending.lock() = None;
+        }
     }
 
     pub(super) fn poll_begins(&self) {
@@ -187,10 +202,15 @@ impl Shared {
     }
 
     /// Hands `event` to the poll; the receiver hears when it is done. An event that the poll has
-    /// not looked at is replaced.
-    fn hand(&self, event: Event) -> oneshot::Receiver<()> {
+    /// not looked at is replaced. Of a member that does not know yet that the program unsubscribed
+    /// (`given_up_at`) nothing is taken.
+    fn hand(&self, event: Event, given_up_at: u64) -> oneshot::Receiver<()> {
         let (done, receiver) = oneshot::channel();
-        *self.group.pending.lock() = Some(Pending { event, done: Some(done) });
+        let mut pending = self.group.pending.lock();
+        if self.group.given_up_at() == given_up_at {
+            *pending = Some(Pending { event, done: Some(done) });
+        }
+        drop(pending);
         self.ring_news();
         receiver
     }

@@ -119,6 +119,8 @@ pub(super) struct EpochEnd {
     /// The largest epoch that is not above the one asked for; -1 if there is none.
     pub(super) epoch: i32,
     pub(super) end_offset: i64,
+    /// The epoch of the leader that said so: one that came after it may have another log.
+    pub(super) asked_of: i32,
 }
 
 /// A partition, the epoch of the leader to ask, and the epoch to ask for.
@@ -151,10 +153,13 @@ pub(super) async fn epoch_ends_once(
                 for topic in response.topics {
                     for found in topic.partitions {
                         let partition = TopicPartition::new(&*topic.topic, found.partition);
+                        let question = partitions.iter().find(|(one, _)| *one == partition);
+                        let Some(&(_, asked_of)) = question else { continue };
                         let answer = Error::check(found.error_code, None, || partition.to_string())
                             .map(|()| EpochEnd {
                                 epoch: found.leader_epoch,
                                 end_offset: found.end_offset,
+                                asked_of,
                             });
                         answers.insert(partition, answer);
                     }

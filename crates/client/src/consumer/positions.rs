@@ -228,15 +228,13 @@ async fn validations(
         .map(|(partition, (_, position))| (partition.clone(), position.leader_epoch.0))
         .collect();
     let mut answers = offsets::epoch_ends_once(shared, &epochs, shared.attempt_deadline()).await;
-    let metadata = shared.client.metadata();
     let (mut is_fine, mut truncated) = (true, Vec::new());
     let mut state = shared.state.lock();
     for (partition, (version, asked_at)) in asked {
         let Some(found) = current(&mut state, &partition, version) else { continue };
         match answers.remove(&partition) {
             Some(Ok(end)) => {
-                let leader = metadata.leader(&partition.topic, partition.partition);
-                found.checked_epoch = leader.map_or(found.checked_epoch, |(_, epoch)| epoch);
+                found.checked_epoch = end.asked_of;
                 found.need = Need::Nothing;
                 found.retry_at = None;
                 let is_known = end.epoch >= 0 && end.end_offset >= 0;

@@ -141,7 +141,7 @@ impl Sender {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let metadata = shared.client.watch_metadata();
         let now = shared.client.env().clock.now();
-        let refresh_at = now + shared.client.config().metadata_max_age;
+        let refresh_at = now + shared.client.renewal_interval();
         Self {
             shared,
             lanes: Vec::new(),
@@ -435,7 +435,7 @@ impl Sender {
         }
         let names = self.shared.accumulator.topic_names();
         self.wants_refresh = false;
-        self.refresh_at = now + self.shared.client.config().metadata_max_age;
+        self.refresh_at = now + self.shared.client.renewal_interval();
         if names.is_empty() {
             return;
         }

@@ -42,6 +42,8 @@ struct Member {
     assigned_shape: Option<(BTreeSet<String>, Shape)>,
     /// What the program has.
     owned: Partitions,
+    /// The last time that the program unsubscribed, as far as the member has followed it.
+    given_up_at: u64,
     failures: u32,
 }
 
@@ -85,6 +87,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         is_leader: false,
         assigned_shape: None,
         owned: Partitions::new(),
+        given_up_at: 0,
         failures: 0,
         shared,
     };
@@ -95,6 +98,14 @@ impl Member {
     async fn run(&mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
+            let given_up_at = shared.group.given_up_at();
+            if self.given_up_at != given_up_at {
+                // Also if it subscribed again since: nothing of before is in its hands any more.
+                self.given_up_at = given_up_at;
+                self.owned.clear();
+                self.leave(Leaving::Unsubscribed).await;
+                self.lose(ErrorCode::UnknownMemberId).await;
+            }
             let (subscribed, version) = shared.group.subscribed();
             let Some(subscribed) = subscribed else {
                 if !self.wait_for_subscription().await {
@@ -120,10 +131,6 @@ impl Member {
                 Turn::Leave(Leaving::Closed) => return self.leave(Leaving::Closed).await,
                 Turn::Leave(leaving) => {
                     self.leave(leaving).await;
-                    if leaving == Leaving::Unsubscribed {
-                        // The program has given it up already, in the call.
-                        self.owned.clear();
-                    }
                     self.lose(ErrorCode::UnknownMemberId).await;
                     if leaving == Leaving::PolledTooSeldom {
                         shared.polled_again().await;
@@ -152,10 +159,7 @@ impl Member {
         loop {
             orders.borrow_and_update();
             if shared.group.subscribed().1 != version {
-                return match shared.group.subscribed().0 {
-                    Some(_) => Turn::Rejoin("another subscription"),
-                    None => Turn::Leave(Leaving::Unsubscribed),
-                };
+                return Turn::Rejoin("another subscription");
             }
             if shared.group.rejoins() != rejoins {
                 return Turn::Rejoin("the program asks for it");
@@ -167,8 +171,8 @@ impl Member {
             if self.topics_changed(subscribed, &metadata_changes.borrow_and_update().clone()) {
                 return Turn::Rejoin("the topics changed");
             }
-            let refresh_in = (shared.client.config().metadata_max_age)
-                .saturating_sub(shared.client.metadata_age());
+            let refresh_in =
+                shared.client.renewal_interval().saturating_sub(shared.client.metadata_age());
             let refresh_at = shared.now() + refresh_in;
             let rung = race(orders.changed(), metadata_changes.changed());
             let heard = race(self.heartbeats.heard.changed(), rung);
@@ -229,8 +233,9 @@ impl Member {
 
     /// Hands an event to the poll and waits until it is done; heartbeats go on.
     async fn hand(&self, event: Event) {
-        // The other end goes away only with the event, when another one takes its place.
-        let _ = self.shared.hand(event).await;
+        // The other end goes away with the event, when another one takes its place or the program
+        // unsubscribes.
+        let _ = self.shared.hand(event, self.given_up_at).await;
     }
 
     /// The member is not in the group any more: the program loses what it has.
@@ -252,7 +257,7 @@ impl Member {
     }
 
     async fn hand_unless_closed(&self, event: Event) {
-        let handed = self.shared.hand(event);
+        let handed = self.shared.hand(event, self.given_up_at);
         self.shared.unless_closed(handed).await;
     }
 

@@ -62,6 +62,11 @@ struct Member {
     /// Ids of the topics that it was told of, which metadata may have forgotten.
     ids: BTreeMap<Arc<str>, Uuid>,
     step: Step,
+    /// When topics whose names are not known may be asked for again, and how often that failed.
+    names_at: Option<Moment>,
+    names_failures: u32,
+    /// The last time that the program unsubscribed, as far as the member has followed it.
+    given_up_at: u64,
     /// What the coordinator knows, so that only changes are sent.
     sent: Sent,
     failures: u32,
@@ -110,6 +115,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         owned: Partitions::new(),
         ids: BTreeMap::new(),
         step: Step::None,
+        names_at: None,
+        names_failures: 0,
+        given_up_at: 0,
         sent: Sent::default(),
         failures: 0,
         shared,
@@ -127,12 +135,16 @@ impl Member {
             if shared.is_closed() {
                 return self.leave(Leaving::Closed).await;
             }
+            let given_up_at = shared.group.given_up_at();
+            if self.given_up_at != given_up_at {
+                // Also if it subscribed again since: nothing of before is in its hands any more.
+                self.given_up_at = given_up_at;
+                self.leave(Leaving::Unsubscribed).await;
+                self.forget();
+                due = shared.now();
+            }
             let (subscribed, version) = shared.group.subscribed();
             let Some(subscribed) = subscribed else {
-                if self.epoch != JOIN_EPOCH {
-                    self.leave(Leaving::Unsubscribed).await;
-                    self.forget();
-                }
                 shared.wait(&mut orders, None).await;
                 due = shared.now();
                 continue;
@@ -174,9 +186,13 @@ impl Member {
                 continue;
             }
             let poll_by = shared.group.poll_deadline(&shared);
-            let until = poll_by.map_or(due, |at| at.min(due));
+            let until = [poll_by, self.names_at].into_iter().flatten().fold(due, Moment::min);
             self.wait(&mut orders, until).await;
         }
+    }
+
+    fn hand(&self, event: Event) -> oneshot::Receiver<()> {
+        self.shared.hand(event, self.given_up_at)
     }
 
     async fn rest_until(&self, moment: Moment) {
@@ -224,25 +240,29 @@ impl Member {
         let given_up: Partitions = self.owned.difference(&target).cloned().collect();
         if !given_up.is_empty() {
             let left = self.owned.intersection(&target).cloned().collect();
-            self.step = Step::GivingUp(left, self.shared.hand(Event::Revoke(given_up)));
+            self.step = Step::GivingUp(left, self.hand(Event::Revoke(given_up)));
             return;
         }
         let added: Partitions = target.difference(&self.owned).cloned().collect();
         self.wanted = None;
         self.owned.clone_from(&target);
         let event = Event::Assign { all: target, added };
-        self.step = Step::TakingOn(self.shared.hand(event));
+        self.step = Step::TakingOn(self.hand(event));
     }
 
     /// The partitions by name; nothing if a topic is not known, which may be a new one.
     async fn named(&mut self, wanted: &ById) -> Option<Partitions> {
         let client = self.shared.client.clone();
         let known = |id: &Uuid| client.metadata().topic_name(*id).is_some();
-        if !wanted.keys().all(known) {
+        if wanted.keys().all(known) {
+            (self.names_at, self.names_failures) = (None, 0);
+        } else if self.names_at.is_none_or(|at| self.shared.now() >= at) {
             let asked = TopicsAsked::Ids(wanted.keys().copied().collect());
             if let Err(error) = client.refresh(&asked, self.shared.attempt_deadline()).await {
                 tracing::debug!(%error, "could not learn the names of topics");
             }
+            self.names_failures = self.names_failures.saturating_add(1);
+            self.names_at = Some(self.shared.retry_at(self.names_failures));
         }
         let metadata = client.metadata();
         let mut named = Partitions::new();
@@ -390,7 +410,7 @@ impl Member {
         tracing::info!(group = self.group_id, code = code.name(), "not a member any more");
         let owned = self.forget();
         if !owned.is_empty() {
-            let handed = self.shared.hand(Event::Lose(owned));
+            let handed = self.hand(Event::Lose(owned));
             self.shared.unless_closed(handed).await;
         }
     }
@@ -399,6 +419,7 @@ impl Member {
     fn forget(&mut self) -> Partitions {
         self.epoch = JOIN_EPOCH;
         self.wanted = None;
+        (self.names_at, self.names_failures) = (None, 0);
         self.step = Step::None;
         self.sent = Sent::default();
         self.shared.group.set_member("", -1);

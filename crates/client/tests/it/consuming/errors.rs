@@ -13,6 +13,10 @@ use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::fetch_request::FetchRequest;
 use afluente_protocol::messages::fetch_response::{FetchResponse, LeaderIdAndEpoch};
+use afluente_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderEpochRequest;
+use afluente_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
+};
 use std::time::Duration;
 
 fn partition() -> TopicPartition {
@@ -101,6 +105,43 @@ fn a_leader_is_followed_that_an_answer_names() {
         assert_eq!(read(&consumer, 10).await, of(0, 30..40));
         assert_eq!(cluster.seen(ApiKey::Metadata).len(), asked, "nobody had to be asked (KIP-951)");
         assert!(!cluster.seen(ApiKey::OffsetForLeaderEpoch).is_empty(), "the position was checked");
+    });
+}
+
+#[test]
+fn a_leader_that_came_while_another_was_asked_is_asked_too() {
+    run(async {
+        let cluster = FakeCluster::start(2).await;
+        let _shelves = Shelves::behind(&cluster, 1, 30);
+        let consumer = assigned(&cluster, &[("metadata.max.age.ms", "20")]);
+        assert_eq!(read(&consumer, 30).await, of(0, 0..30));
+        let moving = cluster.clone();
+        cluster.once::<OffsetForLeaderEpochRequest>(move |_, _| {
+            // While the answer of epoch 1 is on its way, epoch 2 begins, and metadata tells of it.
+            moving.move_leader("t", 0, 1);
+            let answer = OffsetForLeaderTopicResult {
+                topic: "t".into(),
+                partitions: vec![EpochEndOffset {
+                    leader_epoch: 0,
+                    end_offset: 30,
+                    ..Default::default()
+                }],
+            };
+            let answer =
+                OffsetForLeaderEpochResponse { topics: vec![answer], ..Default::default() };
+            Reply::After(Duration::from_millis(200), answer)
+        });
+        cluster.move_leader("t", 0, 2);
+        let is_asked = |epoch: i32| {
+            cluster.seen(ApiKey::OffsetForLeaderEpoch).iter().any(|seen| {
+                let request: OffsetForLeaderEpochRequest = seen.request();
+                request.topics[0].partitions[0].current_leader_epoch == epoch
+            })
+        };
+        while !is_asked(2) {
+            consumer.poll(Duration::from_millis(5)).await.unwrap();
+        }
+        assert!(is_asked(1));
     });
 }
 

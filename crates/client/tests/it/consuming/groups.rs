@@ -7,6 +7,10 @@ use afluente_client::TopicPartition;
 use afluente_client::consumer::{Consumer, ConsumerError, RebalanceListener, Told};
 use afluente_protocol::api_key::ApiKey;
 use afluente_protocol::error_code::ErrorCode;
+use afluente_protocol::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
+use afluente_protocol::messages::consumer_group_heartbeat_response::{
+    Assignment, ConsumerGroupHeartbeatResponse, TopicPartitions,
+};
 use afluente_protocol::messages::heartbeat_request::HeartbeatRequest;
 use afluente_protocol::messages::heartbeat_response::HeartbeatResponse;
 use afluente_protocol::messages::join_group_request::JoinGroupRequest;
@@ -26,6 +30,7 @@ use afluente_protocol::messages::offset_fetch_response::{
 };
 use afluente_protocol::messages::sync_group_request::SyncGroupRequest;
 use afluente_protocol::messages::sync_group_response::SyncGroupResponse;
+use afluente_protocol::uuid::Uuid;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -301,4 +306,87 @@ fn a_coordinator_that_moves_is_found_again() {
         assert_eq!(cluster.seen(ApiKey::OffsetCommit).pop().unwrap().broker, 2);
         assert_eq!((coordinator.generation(), coordinator.committed(0)), (1, Some(10)));
     });
+}
+
+/// A coordinator of groups of the consumer protocol (KIP-848) with one member, which has partition 0
+/// of this topic from the answer to its joining on.
+fn coordinate_by_heartbeats(cluster: &FakeCluster, id: Uuid) {
+    cluster.on::<ConsumerGroupHeartbeatRequest>(move |request, _| {
+        let joins = request.member_epoch == 0;
+        let assignment = Assignment {
+            topic_partitions: vec![TopicPartitions { topic_id: id, partitions: vec![0] }],
+        };
+        Reply::Answer(ConsumerGroupHeartbeatResponse {
+            member_id: Some(request.member_id),
+            member_epoch: if joins { 1 } else { request.member_epoch },
+            heartbeat_interval_ms: 5,
+            assignment: joins.then_some(assignment),
+            ..Default::default()
+        })
+    });
+}
+
+#[test]
+fn a_program_that_unsubscribes_and_subscribes_again_at_once_reads_on() {
+    for protocol in ["classic", "consumer"] {
+        run(async move {
+            let cluster = FakeCluster::start(1).await;
+            let shelves = Shelves::behind(&cluster, 1, 10);
+            let coordinator = Coordinator::behind(&cluster);
+            coordinate_by_heartbeats(&cluster, cluster.topic_id("t"));
+            let properties = [
+                ("group.id", "g"),
+                ("enable.auto.commit", "true"),
+                ("auto.commit.interval.ms", "100000"),
+                ("group.protocol", protocol),
+            ];
+            let consumer = consumer(&cluster, &properties);
+            consumer.subscribe(["t"]).unwrap();
+            assert_eq!(read(&consumer, 10).await, of(0, 0..10), "{protocol}");
+            for round in 0..5 {
+                consumer.unsubscribe().await.unwrap();
+                consumer.subscribe(["t"]).unwrap();
+                let from = 10 + round * 5;
+                assert_eq!(coordinator.committed(0), Some(from), "{protocol}");
+                shelves.change(0, |shelf| shelf.epochs.extend([0; 5]));
+                assert_eq!(read(&consumer, 5).await, of(0, from..from + 5), "{protocol}");
+            }
+            consumer.close(Duration::from_secs(10)).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_topic_that_nobody_knows_and_metadata_that_is_always_too_old_make_no_storm_of_requests() {
+    for (protocol, is_known) in [("classic", true), ("consumer", true), ("consumer", false)] {
+        run(async move {
+            let cluster = FakeCluster::start(1).await;
+            let _shelves = Shelves::behind(&cluster, 1, 10);
+            let _coordinator = Coordinator::behind(&cluster);
+            let id =
+                if is_known { cluster.topic_id("t") } else { Uuid::from_random_bytes([7; 16]) };
+            coordinate_by_heartbeats(&cluster, id);
+            let properties = [
+                ("group.id", "g"),
+                ("group.protocol", protocol),
+                ("enable.auto.commit", "false"),
+                ("metadata.max.age.ms", if is_known { "0" } else { "100000" }),
+                ("retry.backoff.ms", "50"),
+                ("retry.backoff.max.ms", "50"),
+                // So that a fetch is as good as a clock.
+                ("fetch.max.wait.ms", "1"),
+            ];
+            let consumer = consumer(&cluster, &properties);
+            consumer.subscribe(["t"]).unwrap();
+            let beats = match protocol {
+                "classic" => ApiKey::Fetch,
+                _ => ApiKey::ConsumerGroupHeartbeat,
+            };
+            while cluster.seen(beats).len() < 60 {
+                consumer.poll(Duration::from_millis(1)).await.unwrap();
+            }
+            let asked = cluster.seen(ApiKey::Metadata).len();
+            assert!(asked < 40, "{protocol}, {is_known}: {asked} requests");
+        });
+    }
 }

@@ -46,6 +46,44 @@ pub(crate) fn shown(ms: i64, between: char, before_ms: char) -> String {
     )
 }
 
+/// A time by a pattern of Java's `SimpleDateFormat`: `yyyy`, `MM`, `dd`, `HH`, `mm`, `ss`, `SSS`, and what is
+/// no letter; in UTC.
+///
+/// # Errors
+/// Which letters are not there.
+pub(crate) fn written(ms: i64, pattern: &str) -> Result<String, String> {
+    let Civil { year, month, day, ms } = civil(ms);
+    let (seconds, millis) = (ms / 1000, ms % 1000);
+    let mut text = String::new();
+    let mut rest = pattern;
+    while let Some(letter) = rest.chars().next() {
+        let count = rest.chars().take_while(|&other| other == letter).count();
+        let number = match letter {
+            'y' => Some(year),
+            'M' => Some(month),
+            'd' => Some(day),
+            'H' => Some(seconds / 3600),
+            'm' => Some(seconds / 60 % 60),
+            's' => Some(seconds % 60),
+            'S' => Some(millis),
+            _ => None,
+        };
+        let run = &rest[..count * letter.len_utf8()];
+        match number {
+            Some(number) if letter == 'y' && count == 2 => {
+                text.push_str(&format!("{:02}", number % 100));
+            }
+            Some(number) => text.push_str(&format!("{number:0count$}")),
+            None if letter.is_ascii_alphabetic() || letter == '\'' => {
+                return Err(format!("{run} means nothing here; yyyy MM dd HH mm ss SSS do"));
+            }
+            None => text.push_str(run),
+        }
+        rest = &rest[run.len()..];
+    }
+    Ok(text)
+}
+
 /// A time as it is typed: ms since 1970; `90s`, `10m`, `2h`, `7d` before `now`; a date; a date and a
 /// time, in UTC unless a zone such as `Z` or `-03:00` follows.
 ///

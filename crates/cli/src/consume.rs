@@ -5,22 +5,19 @@ mod shape;
 use crate::calendar;
 use crate::cluster::ClusterArguments;
 use crate::kafka::connect::{World, tell_unknown};
+use crate::stopping::{self, Ended, until_stop};
 use crate::terminal::{Output, When};
 use afluente_client::TopicPartition;
 use afluente_client::consumer::{Consumer, ConsumerConfig, ConsumerRecord};
 use afluente_client::metadata::TopicsAsked;
 use afluente_console::{MessageFilter, MessageParts};
 use afluente_env::clock::Clock;
-use afluente_env::tasks::stop_signal;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use regex_lite::Regex;
 use shape::Shape;
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, poll_fn};
 use std::io::{BufWriter, IsTerminal, Write};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -136,17 +133,11 @@ pub(crate) fn run(arguments: ConsumeArguments) -> anyhow::Result<()> {
     world.cores.block_on(async move {
         let consumer = Consumer::new(env.clone(), config)?;
         let clock = env.clock.clone();
-        let outcome = {
-            let mut stopped = pin!(stop_signal());
-            let mut showing = pin!(show(&consumer, &arguments, &shape, filter, &clock));
-            poll_fn(|context| match stopped.as_mut().poll(context) {
-                Poll::Ready(stopped) => Poll::Ready(stopped.map_err(anyhow::Error::from)),
-                Poll::Pending => showing.as_mut().poll(context),
-            })
-            .await
-        };
-        let closed = consumer.close(CLOSE_TIMEOUT).await;
-        outcome?;
+        let ended = until_stop(show(&consumer, &arguments, &shape, filter, &clock)).await?;
+        let closed = stopping::close(&consumer, &ended, CLOSE_TIMEOUT).await;
+        if let Ended::Done(outcome) = ended {
+            outcome?;
+        }
         Ok(closed?)
     })
 }

@@ -40,6 +40,7 @@ mod verifiable_consumer;
 mod verifiable_producer;
 
 use afluente_client::{Admin, Error};
+use afluente_protocol::error_code::ErrorCode;
 use elsewhere::Class;
 use options::{EVERYWHERE, Options, Spec};
 use out::Out;
@@ -193,8 +194,26 @@ pub(crate) fn java_error(error: &Error) -> String {
         let (first, rest) = word.split_at(1);
         format!("{first}{}", rest.to_ascii_lowercase())
     });
-    let message = message.as_deref().unwrap_or(code.message());
-    format!("org.apache.kafka.common.errors.{}Exception: {message}", words.collect::<String>())
+    let class = match code {
+        ErrorCode::NonEmptyGroup => "GroupNotEmpty".to_owned(),
+        _ => words.collect::<String>(),
+    };
+    let message = message.as_deref().unwrap_or(javas_message(*code));
+    format!("org.apache.kafka.common.errors.{class}Exception: {message}")
+}
+
+/// What Kafka's tools say about a code where the broker says nothing.
+pub(crate) fn javas_message(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::UnknownTopicOrPartition => "This server does not host this topic-partition.",
+        ErrorCode::GroupIdNotFound => "The group id does not exist.",
+        ErrorCode::NonEmptyGroup => "The group is not empty.",
+        ErrorCode::GroupSubscribedToTopic => {
+            "Deleting offsets of a topic is forbidden while the consumer group is actively \
+             subscribed to it."
+        }
+        other => other.message(),
+    }
 }
 
 /// The tool that is called `kafka-NAME` or `kafka-NAME.sh` in Kafka.

@@ -15,6 +15,7 @@ mod kafka;
 mod logging;
 mod produce;
 mod serve;
+mod stopping;
 mod terminal;
 mod top;
 

@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: ProduceArguments) -> anyhow::Result<()> {
     let maker = Maker::new(&arguments)?;
     let env = world.env.clone();
     let producer = Arc::new(Producer::new(env.clone(), config)?);
-    close_at_stop(&world, &producer, CLOSE_TIMEOUT);
+    close_at_stop(&world, &producer);
     let mut job = Job {
         env: env.clone(),
         producer: Arc::clone(&producer),

@@ -2,18 +2,15 @@
 
 use crate::cluster::ClusterArguments;
 use crate::kafka::connect::World;
+use crate::stopping::{Ended, until_stop};
 use crate::terminal::{Color, Output, Painter, When, bytes, grouped, table};
 use afluente_client::admin::offsets::{IsolationLevel, OffsetSpec};
 use afluente_client::{Admin, TopicPartition};
 use afluente_env::clock::Moment;
-use afluente_env::tasks::stop_signal;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
 use std::io::{IsTerminal, Write};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 #[derive(Args)]
@@ -95,13 +92,10 @@ pub(crate) fn run(arguments: TopArguments) -> anyhow::Result<()> {
     let world = World::start()?;
     let admin = arguments.cluster.admin(&world.env)?;
     let outcome = world.cores.block_on(async move {
-        let mut stopped = pin!(stop_signal());
-        let mut watching = pin!(watch(&admin, &arguments, looks));
-        poll_fn(|context| match stopped.as_mut().poll(context) {
-            Poll::Ready(stopped) => Poll::Ready(stopped.map_err(anyhow::Error::from)),
-            Poll::Pending => watching.as_mut().poll(context),
-        })
-        .await
+        match until_stop(watch(&admin, &arguments, looks)).await? {
+            Ended::Done(outcome) => outcome,
+            Ended::Stopped => Ok(()),
+        }
     });
     if is_live {
         // The cursor again, and the screen as it was before.

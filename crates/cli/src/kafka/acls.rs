@@ -137,8 +137,7 @@ async fn add(admin: &Admin, options: &Options, out: &mut Out) -> Result<(), Fail
         ));
     }
     for (resource, entries) in rules {
-        out.line(format!("Adding ACLs for resource `{}`: ", shown(&resource)))?;
-        out.line(format!(" {}\n", entry_lines(&entries)))?;
+        let lines = entry_lines(&entries);
         let bindings =
             entries.into_iter().map(|(principal, host, operation, permission)| AclBinding {
                 resource_type: resource.0,
@@ -152,6 +151,8 @@ async fn add(admin: &Admin, options: &Options, out: &mut Out) -> Result<(), Fail
         for result in admin.create_acls(bindings.collect()).await? {
             result?;
         }
+        out.line(format!("Adding ACLs for resource `{}`: ", shown(&resource)))?;
+        out.line(format!(" {lines}\n"))?;
     }
     Ok(())
 }

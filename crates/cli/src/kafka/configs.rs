@@ -1,7 +1,7 @@
 //! `kafka-configs`: shows and changes configurations of topics, brokers, groups, subscriptions to
-//! metrics, and the levels of loggers.
-//!
-//! Users, clients and addresses (quotas, SCRAM) are not there.
+//! metrics, the levels of loggers, quotas and SCRAM credentials.
+
+mod quotas;
 
 use super::connect::properties_file;
 use super::options::{Options, Spec, flag, value};
@@ -11,11 +11,12 @@ use afluente_client::admin::configs::{
     AlterOp, ConfigEntry, ConfigResource, ConfigSource, DescribeConfigsOptions, ResourceKind,
 };
 use afluente_client::{Admin, Error};
-use afluente_protocol::error_code::ErrorCode;
+use std::collections::BTreeSet;
 
 pub(super) const TOOL: Tool = Tool {
     name: "configs",
-    about: "Show and change the configuration of topics, brokers, groups, metrics subscriptions.",
+    about: "Show and change the configuration of topics, brokers, groups, metrics subscriptions; \
+            quotas; SCRAM credentials.",
     specs: SPECS,
     run: Run::Admin(run),
 };
@@ -23,15 +24,26 @@ pub(super) const TOOL: Tool = Tool {
 const SPECS: &[Spec] = &[
     flag("describe", "Show configurations."),
     flag("alter", "Change configurations."),
-    value("entity-type", "TYPE", "topics, brokers, broker-loggers, groups or client-metrics."),
+    value(
+        "entity-type",
+        "TYPE",
+        "topics, brokers, broker-loggers, groups, client-metrics, users, clients or ips; users and \
+         clients together too.",
+    ),
     value("entity-name", "NAME", "The name of the topic or group, or the id of the broker."),
-    flag("entity-default", "With brokers: the default of all of them."),
+    flag("entity-default", "With brokers, users, clients, ips: the default of all of them."),
     value("topic", "NAME", "As --entity-type topics --entity-name NAME."),
     value("broker", "ID", "As --entity-type brokers --entity-name ID."),
     value("broker-logger", "ID", "As --entity-type broker-loggers --entity-name ID."),
     value("group", "NAME", "As --entity-type groups --entity-name NAME."),
     value("client-metrics", "NAME", "As --entity-type client-metrics --entity-name NAME."),
+    value("user", "NAME", "As --entity-type users --entity-name NAME."),
+    value("client", "ID", "As --entity-type clients --entity-name ID."),
+    value("ip", "ADDRESS", "As --entity-type ips --entity-name ADDRESS."),
     flag("broker-defaults", "As --entity-type brokers --entity-default."),
+    flag("user-defaults", "As --entity-type users --entity-default."),
+    flag("client-defaults", "As --entity-type clients --entity-default."),
+    flag("ip-defaults", "As --entity-type ips --entity-default."),
     flag("all", "With --describe: every key, and not only those that were set."),
     value("add-config", "KEY=VALUE,…", "Set these; a value with commas stands in [brackets]."),
     value("add-config-file", "FILE", "Set the properties of a file."),
@@ -40,8 +52,29 @@ const SPECS: &[Spec] = &[
 
 fn run(admin: Admin, options: Options, out: Out) -> Running {
     Box::pin(async move {
+        let action = options.one_of(&["describe", "alter"])?;
+        if action == "describe" {
+            options.refuse("describe", &["add-config", "add-config-file", "delete-config"])?;
+        } else {
+            options.refuse("alter", &["all"])?;
+        }
+        if let Some(entities) = quotas::entities(&options)? {
+            return match action {
+                "alter" => quotas::alter(&admin, &options, &entities, out).await,
+                _ => quotas::describe(&admin, &entities, out).await,
+            };
+        }
         let (kind, name) = entity(&options)?;
-        match options.one_of(&["describe", "alter"])? {
+        let is_of_broker = matches!(kind, ResourceKind::Broker | ResourceKind::BrokerLogger);
+        if let Some(name) = name.as_deref().filter(|name| is_of_broker && !name.is_empty())
+            && name.parse::<i32>().is_err()
+        {
+            return Err(Failure::Usage(format!(
+                "The entity name for {}s must be a valid integer broker id, but it is: {name}",
+                singular(kind)
+            )));
+        }
+        match action {
             "alter" => alter(&admin, &options, kind, name, out).await,
             _ => describe(&admin, &options, kind, name, out).await,
         }
@@ -70,14 +103,10 @@ fn entity(options: &Options) -> Result<(ResourceKind, Option<String>), Failure> 
         "broker-loggers" => ResourceKind::BrokerLogger,
         "groups" => ResourceKind::Group,
         "client-metrics" => ResourceKind::ClientMetrics,
-        other @ ("users" | "clients" | "ips") => {
-            let told = format!("--entity-type {other} is not there: this tool has no quotas yet");
-            return Err(Failure::Usage(told));
-        }
         other => {
             return Err(Failure::Usage(format!(
                 "Invalid entity type {other}, the entity type must be one of topics, brokers, \
-                 broker-loggers, groups, client-metrics"
+                 broker-loggers, groups, client-metrics, users, clients, ips"
             )));
         }
     };
@@ -95,6 +124,7 @@ async fn describe(
     name: Option<String>,
     mut out: Out,
 ) -> Result<Out, Failure> {
+    let is_one = name.is_some();
     let names = match (name, kind) {
         (Some(name), _) => vec![name],
         (None, ResourceKind::Topic) => admin.list_topics().await?.topics.keys().cloned().collect(),
@@ -107,27 +137,23 @@ async fn describe(
             }
             names
         }
-        (None, _) => {
-            let found = admin.list_config_resources(&[kind]).await?;
-            found.into_iter().map(|resource| resource.name).collect()
-        }
+        (None, _) => with_configs(admin, kind).await?,
     };
     let is_all = options.has("all");
     for name in names {
+        if is_one && !is_all && !name.is_empty() && !is_there(admin, kind, &name).await? {
+            let kind = singular(kind);
+            out.line(format!(
+                "The {kind} '{name}' doesn't exist and doesn't have dynamic config."
+            ))?;
+            continue;
+        }
         let resource = ConfigResource { kind, name };
         let wanted = DescribeConfigsOptions { synonyms: true, documentation: false };
         let described = admin.describe_configs([resource.clone()], wanted).await?;
         let name = &resource.name;
         let mut entries = match described.into_iter().next() {
             Some((_, Ok(entries))) => entries,
-            Some((_, Err(error)))
-                if error.error_code() == Some(ErrorCode::UnknownTopicOrPartition) =>
-            {
-                out.line(format!(
-                    "The topic '{name}' doesn't exist and doesn't have dynamic config."
-                ))?;
-                continue;
-            }
             Some((_, Err(error))) => return Err(error.into()),
             None => Vec::new(),
         };
@@ -145,6 +171,30 @@ async fn describe(
         }
     }
     Ok(out)
+}
+
+/// The groups, or subscriptions to metrics, that there are or that have a configuration.
+async fn with_configs(admin: &Admin, kind: ResourceKind) -> Result<Vec<String>, Failure> {
+    let found = admin.list_config_resources(&[kind]).await?;
+    let mut names: BTreeSet<String> = found.into_iter().map(|resource| resource.name).collect();
+    if kind == ResourceKind::Group {
+        let groups = admin.list_groups(&[], &[]).await?;
+        names.extend(groups.into_iter().map(|group| group.group_id));
+    }
+    Ok(names.into_iter().collect())
+}
+
+async fn is_there(admin: &Admin, kind: ResourceKind, name: &str) -> Result<bool, Failure> {
+    Ok(match kind {
+        ResourceKind::Topic => admin.list_topics().await?.topics.contains_key(name),
+        ResourceKind::Broker | ResourceKind::BrokerLogger => {
+            let cluster = admin.describe_cluster(false).await?;
+            cluster.brokers.iter().any(|broker| broker.id.to_string() == name)
+        }
+        ResourceKind::ClientMetrics | ResourceKind::Group => {
+            with_configs(admin, kind).await?.iter().any(|one| one == name)
+        }
+    })
 }
 
 /// Whether a value was set on the very thing that was asked for.
@@ -197,25 +247,9 @@ async fn alter(
         let told = "At least one of --entity-name or --entity-default must be given with --alter";
         return Err(Failure::Usage(told.to_owned()));
     };
-    let mut changes = Vec::new();
-    if let Some(text) = options.get("add-config") {
-        for (key, value) in assignments(text)? {
-            changes.push((key, AlterOp::Set(value)));
-        }
-    }
-    if let Some(path) = options.get("add-config-file") {
-        let properties = properties_file("add-config-file", path)?;
-        changes.extend(properties.into_iter().map(|(key, value)| (key, AlterOp::Set(value))));
-    }
-    if let Some(text) = options.get("delete-config") {
-        let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
-        changes.extend(keys.map(|key| (key.to_owned(), AlterOp::Delete)));
-    }
-    if changes.is_empty() {
-        let told = "At least one of --add-config, --add-config-file, or --delete-config must be \
-                    specified with --alter";
-        return Err(Failure::Usage(told.to_owned()));
-    }
+    let Changes { set, deleted } = Changes::of(options)?;
+    let set = set.into_iter().map(|(key, value)| (key, AlterOp::Set(value)));
+    let changes = set.chain(deleted.into_iter().map(|key| (key, AlterOp::Delete))).collect();
     let resource = ConfigResource { kind, name };
     for (_, result) in admin.alter_configs([(resource.clone(), changes)]).await? {
         result.map_err(|error: Error| {
@@ -229,6 +263,32 @@ async fn alter(
         (_, name) => format!("Completed updating config for {} {name}.", singular(kind)),
     })?;
     Ok(out)
+}
+
+/// What `--alter` asks for.
+struct Changes {
+    set: Vec<(String, String)>,
+    deleted: Vec<String>,
+}
+
+impl Changes {
+    fn of(options: &Options) -> Result<Self, Failure> {
+        let mut set = match options.get("add-config") {
+            Some(text) => assignments(text)?,
+            None => Vec::new(),
+        };
+        if let Some(path) = options.get("add-config-file") {
+            set.extend(properties_file("add-config-file", path)?);
+        }
+        let keys = options.get("delete-config").unwrap_or_default().split(',').map(str::trim);
+        let deleted: Vec<String> = keys.filter(|key| !key.is_empty()).map(str::to_owned).collect();
+        if set.is_empty() && deleted.is_empty() {
+            let told = "At least one of --add-config, --add-config-file, or --delete-config must be \
+                        specified with --alter";
+            return Err(Failure::Usage(told.to_owned()));
+        }
+        Ok(Self { set, deleted })
+    }
 }
 
 /// `key=value,key=[a,b]`.

@@ -4,6 +4,7 @@ use super::Failure;
 use super::options::Options;
 use super::out::complain;
 use crate::logging;
+use crate::stopping::{STOPPING_MAX, hurried};
 use afluente_broker::config::properties;
 use afluente_client::config::UnknownKey;
 use afluente_client::producer::Producer;
@@ -12,7 +13,6 @@ use afluente_env::Env;
 use afluente_env::tasks::{Cores, stop_signal};
 use anyhow::Context;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a tool runs on.
 pub(crate) struct World {
@@ -57,25 +57,24 @@ pub(crate) fn properties_file(option: &str, path: &str) -> anyhow::Result<Vec<(S
 }
 
 /// Has what was handed over to a producer written when the process is asked to stop, and then ends
-/// it, with the exit code that shells expect. A second request ends it at once.
+/// it, with the exit code that shells expect. A second request ends it at once, and so does a broker
+/// that does not answer.
 #[allow(clippy::exit, reason = "the thread that reads the input may wait for it for ever")]
-pub(crate) fn close_at_stop(world: &World, producer: &Arc<Producer>, timeout: Duration) {
+pub(crate) fn close_at_stop(world: &World, producer: &Arc<Producer>) {
     /// 128 and the number of SIGINT.
     const INTERRUPTED: i32 = 130;
     let producer = Arc::clone(producer);
+    let clock = world.env.clock.clone();
     world.env.tasks.spawn(async move {
         if stop_signal().await.is_ok() {
             let closing = async {
                 producer.flush().await;
-                producer.close(timeout).await
+                producer.close(STOPPING_MAX).await
             };
-            tokio::select! {
-                closed = closing => {
-                    if let Err(error) = closed {
-                        complain(&error.to_string());
-                    }
-                }
-                _ = stop_signal() => {}
+            match hurried(&clock, STOPPING_MAX, closing).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => complain(&error.to_string()),
+                None => complain("stopped before every record was acknowledged"),
             }
             std::process::exit(INTERRUPTED);
         }

@@ -1,6 +1,7 @@
 //! `kafka-console-consumer`: shows the records of topics.
 //!
-//! Of formatters there is the default one only. Of deserializers there are those of Kafka for
+//! Of formatters there are the default one, that with a log, which shows the same, and the one that shows
+//! nothing; those for Kafka's own topics are not there, see `dump-log`. Of deserializers there are those of Kafka for
 //! texts, numbers and UUIDs, by their Java names.
 
 mod format;
@@ -10,14 +11,11 @@ use super::console_producer::pairs;
 use super::options::{Options, Spec, flag, value};
 use super::out::{Out, complain};
 use super::{Failure, Run, Tool};
+use crate::stopping::{self, Ended, until_stop};
 use afluente_client::TopicPartition;
 use afluente_client::consumer::{Consumer, ConsumerConfig};
-use afluente_env::tasks::stop_signal;
 use format::Formatter;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 pub(super) const TOOL: Tool = Tool {
@@ -37,7 +35,12 @@ const SPECS: &[Spec] = &[
     value("timeout-ms", "MS", "Stop when no record comes for so long."),
     value("group", "NAME", "The group; one that is not used by others if not given."),
     value("isolation-level", "LEVEL", "read_uncommitted or read_committed."),
-    value("formatter", "CLASS", "Only org.apache.kafka.tools.consumer.DefaultMessageFormatter."),
+    value(
+        "formatter",
+        "CLASS",
+        "Of org.apache.kafka.tools.consumer: DefaultMessageFormatter, LoggingMessageFormatter (the \
+         same here), NoOpMessageFormatter.",
+    ),
     value(
         "formatter-property",
         "KEY=VALUE",
@@ -60,7 +63,20 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long leaving the group and committing may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-fn run(world: &World, options: Options, out: Out) -> Result<Out, Failure> {
+fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
+    for (old, new) in [
+        ("property", "formatter-property"),
+        ("consumer-property", "command-property"),
+        ("consumer.config", "command-config"),
+    ] {
+        if options.has(old) {
+            out.line(format!(
+                "Option --{old} is deprecated and will be removed in a future version. Use --{new} \
+                 instead."
+            ))?;
+        }
+    }
+    out.flush()?;
     let source = Source::new(&options)?;
     let formatter = Formatter::new(&options)?;
     let limits = Limits {
@@ -78,29 +94,17 @@ fn run(world: &World, options: Options, out: Out) -> Result<Out, Failure> {
             source.apply(&consumer)?;
             show(&consumer, &formatter, &limits, &mut shown, out).await
         });
-        let mut stop = pin!(stop_signal());
-        // Whichever is first; a signal ends it as an end of records does.
-        let outcome = poll_fn(|context| {
-            if let Poll::Ready(outcome) = showing.as_mut().poll(context) {
-                return Poll::Ready(Some(outcome));
-            }
-            stop.as_mut().poll(context).map(|_| None)
-        })
-        .await;
+        // A signal ends it as an end of records does.
+        let ended = until_stop(showing.as_mut()).await?;
         drop(showing);
-        let closed = consumer.close(CLOSE_TIMEOUT).await;
+        let closed = stopping::close(&consumer, &ended, CLOSE_TIMEOUT).await;
         complain(&format!("Processed a total of {shown} messages"));
-        match outcome {
-            Some(Err(failure)) => Err(failure),
-            Some(Ok(out)) => {
-                closed?;
-                Ok(out)
-            }
-            None => {
-                closed?;
-                Ok(Out::stdout())
-            }
-        }
+        let out = match ended {
+            Ended::Done(outcome) => outcome?,
+            Ended::Stopped => Out::stdout(),
+        };
+        closed?;
+        Ok(out)
     })
 }
 
@@ -128,6 +132,12 @@ impl Source {
         if let Some(pattern) = options.get("include") {
             options.refuse("include", &["topic", "partition", "offset"])?;
             return Ok(Self::Pattern(pattern.replace(',', "|")));
+        }
+        for (one, other) in [("group", "partition"), ("from-beginning", "offset")] {
+            if options.has(one) && options.has(other) {
+                let told = format!("Options {one} and {other} cannot be specified together.");
+                return Err(Failure::Usage(told));
+            }
         }
         let topic = options.get("topic").ok_or_else(|| {
             Failure::Usage("Exactly one of --include/--topic is required.".to_owned())
@@ -245,6 +255,13 @@ fn properties(world: &World, options: &Options) -> Result<Vec<(String, String)>,
         properties.push(("isolation.level".to_owned(), level.to_owned()));
     }
     match options.get("group") {
+        Some(group)
+            if properties.iter().any(|(key, value)| key == "group.id" && value != group) =>
+        {
+            let told = "The group ids provided in different places (directly using '--group', via \
+                        '--command-property', or via '--command-config') do not match.";
+            return Err(Failure::Usage(told.to_owned()));
+        }
         Some(group) => properties.push(("group.id".to_owned(), group.to_owned())),
         None if properties.iter().any(|(key, _)| key == "group.id") => {}
         None => {

@@ -1,6 +1,6 @@
 //! `kafka-console-producer`: lines of standard input, each a record.
 //!
-//! Not there: `--line-reader` with a class, `--socket-buffer-size`, `--max-partition-memory-bytes`.
+//! `--line-reader` with a class is not there.
 
 use super::connect::{World, client_properties, close_at_stop, properties_file, tell_unknown};
 use super::options::{Options, Spec, flag, maybe, value};
@@ -25,6 +25,8 @@ const SPECS: &[Spec] = &[
     flag("sync", "Wait for each record before the next one."),
     maybe("compression-codec", "CODEC", "none, gzip, snappy, lz4 or zstd; gzip without a value."),
     value("batch-size", "BYTES", "batch.size; 16384 if not given."),
+    value("max-partition-memory-bytes", "BYTES", "As --batch-size, which comes first."),
+    value("socket-buffer-size", "BYTES", "send.buffer.bytes."),
     value("request-required-acks", "ACKS", "acks: 0, 1 or -1 (all); -1 if not given."),
     value("request-timeout-ms", "MS", "request.timeout.ms; 1500 if not given."),
     value("timeout", "MS", "linger.ms; 1000 if not given."),
@@ -49,13 +51,26 @@ const SPECS: &[Spec] = &[
 /// How long to wait for what is not acknowledged when the input ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-fn run(world: &World, options: Options, out: Out) -> Result<Out, Failure> {
+fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
     let topic: Arc<str> = options.require("topic")?.into();
+    for (old, new) in [
+        ("property", "reader-property"),
+        ("producer-property", "command-property"),
+        ("producer.config", "command-config"),
+    ] {
+        if options.has(old) {
+            out.line(format!(
+                "Warning: --{old} is deprecated and will be removed in a future version. Use \
+                 --{new} instead."
+            ))?;
+        }
+    }
+    out.flush()?;
     let reader = LineReader::new(&options)?;
     let config = ProducerConfig::from_properties(properties(&options)?)?;
     tell_unknown(config.client.unknown());
     let producer = Arc::new(Producer::new(world.env.clone(), config)?);
-    close_at_stop(world, &producer, CLOSE_TIMEOUT);
+    close_at_stop(world, &producer);
     let is_sync = options.has("sync");
     let mut input = Lines { input: std::io::stdin().lock(), rest: Vec::new() };
     let has_prompt = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
@@ -174,7 +189,9 @@ fn properties(options: &Options) -> Result<Vec<(String, String)>, Failure> {
         properties.push(("compression.type".to_owned(), codec.to_owned()));
     }
     for (option, key) in [
+        ("max-partition-memory-bytes", "batch.size"),
         ("batch-size", "batch.size"),
+        ("socket-buffer-size", "send.buffer.bytes"),
         ("request-required-acks", "acks"),
         ("request-timeout-ms", "request.timeout.ms"),
         ("retry-backoff-ms", "retry.backoff.ms"),
@@ -200,9 +217,11 @@ pub(super) fn pairs(options: &Options, names: &[&str]) -> Result<Vec<(String, St
     let mut pairs = Vec::new();
     for name in names {
         for text in options.all(name) {
-            let (key, value) = text
-                .split_once('=')
-                .ok_or_else(|| Failure::Usage(format!("--{name} {text} is not KEY=VALUE")))?;
+            // As with Kafka's tools, a key alone is a key with an empty value.
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            if key.is_empty() {
+                return Err(Failure::Usage(format!("--{name} {text} is not KEY=VALUE")));
+            }
             pairs.push((key.to_owned(), value.to_owned()));
         }
     }

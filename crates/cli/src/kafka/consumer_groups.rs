@@ -1,16 +1,19 @@
 //! `kafka-consumer-groups`: groups, their members and offsets; giving them other offsets.
 //!
-//! `--validate-regex` is not there. Rows come in the order of topics and partitions, where Kafka's
-//! tool has none.
+//! Rows come in the order of topics and partitions, where Kafka's tool has none. What the cluster refuses is
+//! told on standard output, and the exit code is 0, as with Kafka's tool; what did not come so far ends with
+//! 1, where Kafka's ends with 0.
 
 mod reset;
 mod show;
 
 use super::options::{Options, Spec, flag, maybe, value};
 use super::out::{Out, complain};
-use super::{Failure, Run, Running, Tool};
+use super::{Failure, Run, Running, Tool, java_error, javas_message};
 use afluente_client::admin::groups::{GroupDescription, GroupListing};
 use afluente_client::{Admin, Error, TopicPartition};
+use afluente_protocol::error_code::ErrorCode;
+use std::collections::BTreeMap;
 
 pub(super) const TOOL: Tool = Tool {
     name: "consumer-groups",
@@ -19,7 +22,19 @@ pub(super) const TOOL: Tool = Tool {
     run: Run::Admin(run),
 };
 
-const ACTIONS: &[&str] = &["list", "describe", "delete", "reset-offsets", "delete-offsets"];
+const ACTIONS: &[&str] =
+    &["list", "describe", "delete", "reset-offsets", "delete-offsets", "validate-regex"];
+
+/// As Kafka names them.
+const STATES: &[&str] = &[
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Stable",
+    "Dead",
+    "Empty",
+    "Assigning",
+    "Reconciling",
+];
 
 const SPECS: &[Spec] = &[
     flag("list", "List groups."),
@@ -27,6 +42,7 @@ const SPECS: &[Spec] = &[
     flag("delete", "Delete groups without members."),
     flag("reset-offsets", "Give a group without members other offsets; see --to-… below."),
     flag("delete-offsets", "Take the offsets of topics away."),
+    value("validate-regex", "REGEX", "Say whether it is a regular expression for subscriptions."),
     value("group", "NAME", "The group; may be repeated."),
     flag("all-groups", "Every group."),
     value("topic", "NAME[:N,N]", "The topic, or some partitions of it; may be repeated."),
@@ -65,6 +81,7 @@ fn run(admin: Admin, mut options: Options, out: Out) -> Running {
         let admin = admin.with_timeout(std::time::Duration::from_millis(timeout_ms));
         options.words.clear();
         let outcome = match action {
+            "validate-regex" => validate(&options, out),
             "list" => list(&admin, &options, out).await,
             "describe" => describe(&admin, &options, out).await,
             "delete" => delete(&admin, &options, out).await,
@@ -72,14 +89,49 @@ fn run(admin: Admin, mut options: Options, out: Out) -> Running {
             _ => reset::run(&admin, &options, out).await,
         };
         match outcome {
-            // Kafka's tool tells it so, and ends with 0; a failure that looks like success helps
-            // nobody, so the exit code differs.
+            Err(Failure::Failed(error)) if refusal(&error).is_some() => {
+                let mut out = Out::stdout();
+                let told = match action {
+                    "describe" => refusal(&error).map(java_error),
+                    _ => refusal(&error).map(words),
+                };
+                out.line(format!(
+                    "\nError: Executing consumer group command failed due to {}",
+                    told.unwrap_or_default()
+                ))?;
+                Ok(out)
+            }
             Err(Failure::Failed(error)) => {
                 Err(Failure::Failed(error.context("Executing consumer group command failed")))
             }
             other => other,
         }
     })
+}
+
+/// What the cluster itself says against it.
+fn refusal(error: &anyhow::Error) -> Option<&Error> {
+    error.downcast_ref::<Error>().filter(|error| matches!(error, Error::Broker { .. }))
+}
+
+/// The broker's words, or Kafka's for the code.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Broker { message: Some(message), .. } => message.clone(),
+        Error::Broker { code, .. } => javas_message(*code).to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn validate(options: &Options, mut out: Out) -> Result<Out, Failure> {
+    let pattern = options.require("validate-regex")?;
+    match regex_lite::Regex::new(pattern) {
+        Ok(_) => out.line(format!("The regular expression `{pattern}` is valid."))?,
+        Err(error) => {
+            out.line(format!("The regular expression `{pattern}` is invalid: {error}."))?;
+        }
+    }
+    Ok(out)
 }
 
 /// The groups that the options name.
@@ -109,6 +161,17 @@ async fn list(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, Fai
         names.map(str::to_owned).collect::<Vec<_>>()
     };
     let (states, kinds) = (names("state"), names("type"));
+    for (told, given, valid) in
+        [("state", &states, STATES), ("types", &kinds, &["Classic", "Consumer"][..])]
+    {
+        if given.iter().any(|name| !valid.iter().any(|one| one.eq_ignore_ascii_case(name))) {
+            return Err(Failure::Usage(format!(
+                "Invalid {told} list '{}'. Valid {told} are: {}",
+                given.join(","),
+                valid.join(", ")
+            )));
+        }
+    }
     let mut groups = admin.list_groups(&states, &kinds).await?;
     groups.retain(is_of_consumers);
     let row = |group: &str, kind: &str, state: &str| {
@@ -137,6 +200,12 @@ async fn list(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, Fai
 
 async fn describe(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, Failure> {
     let is_verbose = options.has("verbose");
+    if ["offsets", "members", "state"].iter().filter(|name| options.has(name)).count() > 1 {
+        let told = "Option [describe] takes at most one of these options: [members], [offsets], \
+                    [state]";
+        return Err(Failure::Usage(told.to_owned()));
+    }
+    options.refuse("describe", &["topic", "all-topics"])?;
     for group in groups(admin, options).await? {
         let described = admin.describe_groups([group.as_str()]).await?.remove(&group);
         let Some(described) = described.transpose()? else { continue };
@@ -181,7 +250,7 @@ async fn delete(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, F
             Err(error) => {
                 failed.push(format!(
                     "* Group '{name}' could not be deleted due to: {}",
-                    short(&error)
+                    java_error(&error)
                 ));
             }
         }
@@ -196,20 +265,37 @@ async fn delete(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, F
     if !done.is_empty() {
         told.push_str(&format!("\n\nThese consumer groups were deleted successfully: {done}"));
     }
-    Err(Failure::Told(out, told))
+    out.line(told)?;
+    Ok(out)
 }
 
 async fn delete_offsets(admin: &Admin, options: &Options, mut out: Out) -> Result<Out, Failure> {
     let group = options.require("group")?;
     options.require("topic")?;
-    let partitions = partitions(admin, options, group).await?;
-    let results = admin.delete_offsets(group, partitions).await?;
-    let has_failed = results.values().any(Result::is_err);
-    if has_failed {
-        out.line("\nEncounter some partition level error, see the follow-up details:")?;
+    let (partitions, missing) = named_partitions(admin, options).await?;
+    let asked = partitions.clone();
+    let answer = if partitions.is_empty() {
+        Ok(BTreeMap::new())
     } else {
-        out.line(format!("Request succeeded for deleting offsets from group {group}."))?;
-    }
+        admin.delete_offsets(group, partitions).await
+    };
+    let results = match answer {
+        Ok(results) => {
+            if results.values().any(Result::is_err) {
+                out.line(
+                    "\nError: Encountered some partition-level error, see the follow-up details.",
+                )?;
+            } else {
+                out.line(format!("Request succeeded for deleting offsets from group {group}."))?;
+            }
+            results
+        }
+        Err(error @ Error::Broker { .. }) => {
+            out.line(format!("\nError: {}", words(&error)))?;
+            asked.into_iter().map(|partition| (partition, Err(error.clone()))).collect()
+        }
+        Err(error) => return Err(error.into()),
+    };
     let row = |topic: &str, partition: &str, status: &str| {
         format!("{topic:<15} {partition:<10} {status:<15}")
     };
@@ -217,11 +303,14 @@ async fn delete_offsets(admin: &Admin, options: &Options, mut out: Out) -> Resul
     for (key, result) in results {
         let status = match result {
             Ok(()) => "Successful".to_owned(),
-            Err(error) => format!("Error: {}", short(&error)),
+            Err(error) => format!("Error: {}", java_error(&error)),
         };
         out.line(row(&key.topic, &key.partition.to_string(), &status))?;
     }
-    if has_failed { Err(Failure::Told(out, String::new())) } else { Ok(out) }
+    for (topic, error) in missing {
+        out.line(row(&topic, "-", &format!("Error: {}", java_error(&error))))?;
+    }
+    Ok(out)
 }
 
 /// The partitions that `--topic` and `--all-topics` mean.
@@ -233,25 +322,9 @@ async fn partitions(
     if options.has("all-topics") {
         return Ok(admin.committed_offsets(group).await?.into_keys().collect());
     }
-    let mut partitions = Vec::new();
-    for item in options.all("topic") {
-        let (topic, numbers) = match item.split_once(':') {
-            Some((topic, numbers)) => (topic, Some(numbers)),
-            None => (item, None),
-        };
-        if let Some(numbers) = numbers {
-            for number in numbers.split(',') {
-                let partition = number.trim().parse().map_err(|_| {
-                    Failure::Usage(format!("{number:?} in --topic {item} is no partition"))
-                })?;
-                partitions.push(TopicPartition::new(topic, partition));
-            }
-        } else {
-            let described = admin.describe_topics([topic]).await?.remove(topic);
-            let found = described.transpose()?.unwrap_or_default();
-            let all = found.partitions.into_keys();
-            partitions.extend(all.map(|partition| TopicPartition::new(topic, partition)));
-        }
+    let (partitions, missing) = named_partitions(admin, options).await?;
+    if let Some((_, error)) = missing.into_iter().next() {
+        return Err(error.into());
     }
     if partitions.is_empty() {
         let told = "One of the reset scopes should be defined: --all-topics, --topic.";
@@ -260,13 +333,45 @@ async fn partitions(
     Ok(partitions)
 }
 
-/// Kafka's name for what is wrong, and the broker's words if there are any.
-fn short(error: &Error) -> String {
-    match error {
-        Error::Broker { code, message, .. } => match message {
-            Some(message) => format!("{}: {message}", code.name()),
-            None => code.to_string(),
-        },
-        other => other.to_string(),
+/// The partitions that `--topic` names, and the topics that are not there.
+async fn named_partitions(
+    admin: &Admin,
+    options: &Options,
+) -> Result<(Vec<TopicPartition>, Vec<(String, Error)>), Failure> {
+    let (mut partitions, mut missing) = (Vec::new(), Vec::new());
+    for item in options.all("topic") {
+        let (topic, numbers) = match item.split_once(':') {
+            Some((topic, numbers)) => (topic, Some(numbers)),
+            None => (item, None),
+        };
+        let found = match admin.describe_topics([topic]).await?.remove(topic).transpose() {
+            Ok(found) => found.unwrap_or_default(),
+            Err(error) => {
+                missing.push((topic.to_owned(), error));
+                continue;
+            }
+        };
+        let Some(numbers) = numbers else {
+            let all = found.partitions.into_keys();
+            partitions.extend(all.map(|partition| TopicPartition::new(topic, partition)));
+            continue;
+        };
+        for number in numbers.split(',') {
+            let partition = number.trim().parse().map_err(|_| {
+                Failure::Usage(format!("{number:?} in --topic {item} is no partition"))
+            })?;
+            let partition = TopicPartition::new(topic, partition);
+            if found.partitions.contains_key(&partition.partition) {
+                partitions.push(partition);
+            } else {
+                let error = Error::Broker {
+                    code: ErrorCode::UnknownTopicOrPartition,
+                    message: Some(format!("The partitions \"{partition}\" do not exist")),
+                    about: format!("partition {partition}"),
+                };
+                missing.push((topic.to_owned(), error));
+            }
+        }
     }
+    Ok((partitions, missing))
 }

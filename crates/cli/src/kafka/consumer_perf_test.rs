@@ -1,6 +1,6 @@
 //! `kafka-consumer-perf-test`: how fast records can be read.
 //!
-//! Not there: `--print-metrics`, `--date-format`.
+//! `--print-metrics` is not there; times are in UTC.
 
 use super::connect::{World, client_properties, properties_file, tell_unknown};
 use super::console_producer::pairs;
@@ -34,6 +34,7 @@ const SPECS: &[Spec] = &[
     flag("hide-header", "No line of names above the figures."),
     flag("show-detailed-stats", "A line for each interval, as --reporting-interval says."),
     value("reporting-interval", "MS", "How long an interval is; 5000 if not given."),
+    value("date-format", "PATTERN", "How times are written: yyyy, MM, dd, HH, mm, ss, SSS."),
     value("socket-buffer-size", "BYTES", "receive.buffer.bytes."),
     value("command-property", "KEY=VALUE", "A property of the consumer; may be repeated."),
     value("consumer.config", "FILE", "As --command-config."),
@@ -84,6 +85,13 @@ fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
         (Some(count), _) | (None, Some(count)) => count,
         (None, None) => return Err(Failure::Usage("Missing required option: num-records".into())),
     };
+    if options.has("messages") {
+        out.line("Warning: --messages is deprecated. Use --num-records instead.")?;
+    }
+    let dates = options.get("date-format").unwrap_or("yyyy-MM-dd HH:mm:ss:SSS").to_owned();
+    calendar::written(0, &dates)
+        .map_err(|told| Failure::Usage(format!("--date-format: {told}")))?;
+    let line_dates = dates.clone();
     let timeout = Duration::from_millis(options.number("timeout")?.unwrap_or(10_000));
     let (topic, pattern) = (options.get("topic"), options.get("include"));
     if topic.is_some() == pattern.is_some() {
@@ -127,7 +135,7 @@ fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
             seen.end_ms = clock.wall_ms();
             seen.rebalance_ms = rebalances.lock().0;
             if details && seen.end_ms - interval.start_ms >= interval_ms {
-                out.line(detailed(&seen, &interval))?;
+                out.line(detailed(&seen, &interval, &line_dates))?;
                 out.flush()?;
                 interval = Seen { start_ms: seen.end_ms, ..seen };
             }
@@ -138,7 +146,7 @@ fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
     });
     let (seen, mut out) = seen?;
     if !details {
-        out.line(line(&seen))?;
+        out.line(line(&seen, &dates))?;
     }
     if seen.records < wanted {
         out.line(format!(
@@ -157,7 +165,7 @@ const DETAILED_HEADER: &str = "time, threadId, data.consumed.in.MB, MB.sec, \
                                fetch.MB.sec, fetch.nMsg.sec";
 
 /// A line about what came since `before`, which ended where `now` begins.
-fn detailed(now: &Seen, before: &Seen) -> String {
+fn detailed(now: &Seen, before: &Seen, dates: &str) -> String {
     let elapsed = now.end_ms - before.start_ms;
     let rebalance = now.rebalance_ms - before.rebalance_ms;
     let fetching = elapsed - rebalance;
@@ -166,7 +174,7 @@ fn detailed(now: &Seen, before: &Seen) -> String {
     let records = (now.records - before.records) as f64;
     format!(
         "{}, 0, {:.4}, {:.4}, {}, {:.4}, {rebalance}, {fetching}, {:.4}, {:.4}",
-        time(now.end_ms),
+        time(now.end_ms, dates),
         now.bytes as f64 / MIB,
         mib / seconds(elapsed),
         now.records,
@@ -176,7 +184,7 @@ fn detailed(now: &Seen, before: &Seen) -> String {
     )
 }
 
-fn line(seen: &Seen) -> String {
+fn line(seen: &Seen, dates: &str) -> String {
     let end_ms = seen.end_ms.max(seen.start_ms);
     let seconds = |ms: i64| (ms.max(1)) as f64 / 1000.0;
     let (all, fetching) = (end_ms - seen.start_ms, end_ms - seen.start_ms - seen.rebalance_ms);
@@ -184,8 +192,8 @@ fn line(seen: &Seen) -> String {
     let records = seen.records as f64;
     format!(
         "{}, {}, {mib:.4}, {:.4}, {}, {:.4}, {}, {fetching}, {:.4}, {:.4}",
-        time(seen.start_ms),
-        time(end_ms),
+        time(seen.start_ms, dates),
+        time(end_ms, dates),
         mib / seconds(all),
         seen.records,
         records / seconds(all),
@@ -195,8 +203,9 @@ fn line(seen: &Seen) -> String {
     )
 }
 
-fn time(ms: i64) -> String {
-    calendar::shown(ms, ' ', ':')
+fn time(ms: i64, dates: &str) -> String {
+    // The pattern was tried before.
+    calendar::written(ms, dates).unwrap_or_default()
 }
 
 fn properties(options: &Options, random: u32) -> Result<Vec<(String, String)>, Failure> {
@@ -237,6 +246,6 @@ mod tests {
             Seen { bytes: 1 << 20, records: 1000, end_ms: 2000, rebalance_ms: 1000, start_ms: 0 };
         let expected = "1970-01-01 00:00:00:000, 1970-01-01 00:00:02:000, 1.0000, 0.5000, 1000, \
                         500.0000, 1000, 1000, 1.0000, 1000.0000";
-        assert_eq!(line(&seen), expected);
+        assert_eq!(line(&seen, "yyyy-MM-dd HH:mm:ss:SSS"), expected);
     }
 }

@@ -24,7 +24,15 @@ const SPECS: &[Spec] = &[value(
 
 #[derive(Deserialize)]
 struct File {
+    #[serde(default = "only_version")]
+    version: i64,
     partitions: Vec<Entry>,
+}
+
+const VERSION: i64 = 1;
+
+fn only_version() -> i64 {
+    VERSION
 }
 
 #[derive(Deserialize)]
@@ -42,6 +50,10 @@ fn run(admin: Admin, options: Options, mut out: Out) -> Running {
             .with_context(|| format!("could not read the file {path:?}"))?;
         let file: File = serde_json::from_str(&text)
             .with_context(|| format!("{path} does not have the form that --help shows"))?;
+        if file.version != VERSION {
+            let told = format!("Not supported version field value {}", file.version);
+            return Err(anyhow::anyhow!(told).into());
+        }
         let mut before = BTreeMap::new();
         for entry in file.partitions {
             let partition = TopicPartition::new(entry.topic, entry.partition);

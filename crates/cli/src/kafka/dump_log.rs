@@ -109,7 +109,16 @@ fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     entries.sort();
     let mut found = Vec::new();
     for entry in entries {
-        if entry.is_dir() || Kind::of(&entry).is_some() {
+        // A checkpoint without a number is one of the directory, and no snapshot of a log.
+        let is_numbered = entry
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .is_some_and(|stem| stem.starts_with(|c: char| c.is_ascii_digit()));
+        let is_shown = match Kind::of(&entry) {
+            Some(Kind::Checkpoint) => is_numbered,
+            kind => kind.is_some(),
+        };
+        if entry.is_dir() || is_shown {
             found.extend(within(&entry)?);
         }
     }

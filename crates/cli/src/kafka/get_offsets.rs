@@ -58,11 +58,8 @@ fn run(admin: Admin, options: Options, mut out: Out) -> Running {
                     let TopicPartition { topic, partition } = partition;
                     out.line(format!("{topic}:{partition}:{}", found.offset))?;
                 }
-                // Kafka's tool shows an empty place for a time behind the last record.
-                Ok(_) => {
-                    let TopicPartition { topic, partition } = partition;
-                    out.line(format!("{topic}:{partition}:"))?;
-                }
+                // Kafka's tool has no line for a time behind the last record.
+                Ok(_) => {}
                 Err(error) => {
                     skipped.push(format!("Skip getting offsets for {partition}: {error}"))
                 }

@@ -45,7 +45,7 @@ fn run(admin: Admin, options: Options, mut out: Out) -> Running {
         let width = longest.max(WIDTH_MIN);
         out.line(format!("{:<width$} {:<width$} {:<width$}", "GROUP", "TYPE", "PROTOCOL"))?;
         for [group, kind, protocol] in rows {
-            out.line(format!("{group:<width$} {kind:<width$} {protocol:<width$}"))?;
+            out.line(format!("{group:<width$} {kind:<width$} {protocol:<width$} "))?;
         }
         Ok(out)
     })

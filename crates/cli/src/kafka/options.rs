@@ -119,6 +119,12 @@ impl Options {
         found.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// Those of `names` that were given, with their values, in their order.
+    pub(crate) fn in_order(&self, names: &[&str]) -> Vec<(&'static str, &str)> {
+        let found = self.given.iter().filter(|(given, _)| names.contains(given));
+        found.map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
     pub(crate) fn require(&self, name: &str) -> Result<&str, Failure> {
         self.get(name)
             .ok_or_else(|| Failure::Usage(format!("Missing required argument \"[{name}]\"")))

@@ -82,7 +82,13 @@ fn run(world: &World, options: Options, mut out: Out) -> Result<Out, Failure> {
             .then(|| Duration::from_millis(transaction_ms.unwrap_or(3000))),
         prints_metrics: options.has("print-metrics"),
     };
-    let payload = payload(&options)?;
+    if options.has("producer-props") {
+        out.line(
+            "Option --producer-props has been deprecated and will be removed in a future version. Use \
+             --command-property instead.",
+        )?;
+    }
+    let payload = payload(&options, &mut out)?;
     check(&test, transaction_ms)?;
     if test.warmup_count > 0 {
         out.line(format!(
@@ -143,7 +149,7 @@ fn properties(env: &Env, options: &Options) -> Result<Vec<(String, String)>, Fai
 }
 
 #[allow(clippy::disallowed_methods, reason = "the command line names files of the user")]
-fn payload(options: &Options) -> Result<Payload, Failure> {
+fn payload(options: &Options, out: &mut Out) -> Result<Payload, Failure> {
     const KINDS: &[&str] = &["record-size", "payload-file", "payload-monotonic"];
     match options.one_of(KINDS)? {
         "record-size" => match options.number("record-size")? {
@@ -152,6 +158,7 @@ fn payload(options: &Options) -> Result<Payload, Failure> {
         },
         "payload-file" => {
             let path = options.require("payload-file")?;
+            out.line(format!("Reading payloads from: {path}"))?;
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("could not read the file {path:?} of --payload-file"))?;
             let delimiter = options.get("payload-delimiter").unwrap_or("\\n").replace("\\n", "\n");
@@ -159,7 +166,11 @@ fn payload(options: &Options) -> Result<Payload, Failure> {
                 return Err(anyhow!("File does not exist or empty file provided.").into());
             }
             let payloads = text.trim_end_matches(&delimiter).split(&delimiter);
-            Ok(Payload::OneOf(payloads.map(|payload| payload.as_bytes().to_vec()).collect()))
+            let payloads: Vec<Vec<u8>> =
+                payloads.map(|payload| payload.as_bytes().to_vec()).collect();
+            out.line(format!("Number of records read: {}", payloads.len()))?;
+            out.flush()?;
+            Ok(Payload::OneOf(payloads))
         }
         _ => Ok(Payload::Counting),
     }
@@ -198,7 +209,6 @@ async fn measure(
         }
         let is_steady = test.warmup_count > 0 && n >= test.warmup_count;
         if is_steady && n == test.warmup_count {
-            println_now("In steady state.");
             let rest = test.record_count - test.warmup_count;
             let steady = Stats::new(rest, elapsed(), test.interval, " steady state");
             tables.lock().unwrap_or_else(PoisonError::into_inner).steady = Some(steady);

@@ -1,6 +1,6 @@
 //! `kafka-topics`: create, delete, list, describe, and add partitions.
 //!
-//! Not there: `--partition-size-limit-per-response`, as answers are asked for in pieces anyway.
+//! `--partition-size-limit-per-response` has no effect, as answers are asked for in pieces anyway.
 
 use super::options::{Options, Spec, flag, value};
 use super::out::Out;
@@ -50,6 +50,11 @@ const SPECS: &[Spec] = &[
     flag("unavailable-partitions", "With --describe: where there is no leader."),
     flag("under-min-isr-partitions", "With --describe: fewer in sync than min.insync.replicas."),
     flag("at-min-isr-partitions", "With --describe: as many in sync as min.insync.replicas."),
+    value(
+        "partition-size-limit-per-response",
+        "COUNT",
+        "Has no effect: answers come in pieces of a fixed size.",
+    ),
 ];
 
 fn run(admin: Admin, options: Options, out: Out) -> Running {
@@ -84,9 +89,8 @@ struct Topics {
 }
 
 /// Which partitions to show.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Shown {
-    All,
     UnderReplicated,
     Unavailable,
     UnderMinIsr,
@@ -218,22 +222,15 @@ impl Topics {
             }
             None => self.matching(&metadata)?,
         };
-        let filters: Vec<&str> = SPECS
-            .iter()
-            .map(|spec| spec.name)
-            .filter(|name| name.ends_with("-partitions") && self.options.has(name))
-            .collect();
-        let shown = match filters[..] {
-            [] => Shown::All,
-            ["under-replicated-partitions"] => Shown::UnderReplicated,
-            ["unavailable-partitions"] => Shown::Unavailable,
-            ["under-min-isr-partitions"] => Shown::UnderMinIsr,
-            ["at-min-isr-partitions"] => Shown::AtMinIsr,
-            _ => {
-                let told = format!("Only one of {} may be given", filters.join(", "));
-                return Err(Failure::Usage(told));
-            }
-        };
+        self.options.number::<i32>("partition-size-limit-per-response")?;
+        let filters = [
+            ("under-replicated-partitions", Shown::UnderReplicated),
+            ("unavailable-partitions", Shown::Unavailable),
+            ("under-min-isr-partitions", Shown::UnderMinIsr),
+            ("at-min-isr-partitions", Shown::AtMinIsr),
+        ];
+        let given = filters.into_iter().filter(|(name, _)| self.options.has(name));
+        let shown: Vec<Shown> = given.map(|(_, shown)| shown).collect();
         let resources = names.iter().map(|name| ConfigResource::topic(name.as_str()));
         let configs =
             self.admin.describe_configs(resources, DescribeConfigsOptions::default()).await?;
@@ -255,7 +252,7 @@ impl Topics {
             if only_overridden && !has_own {
                 continue;
             }
-            if shown == Shown::All {
+            if shown.is_empty() {
                 self.out.line(topic_line(topic, &set))?;
             }
             if only_overridden {
@@ -267,7 +264,8 @@ impl Topics {
                 .and_then(|entry| entry.value.as_ref()?.parse().ok())
                 .unwrap_or(1);
             for partition in topic.partitions.values() {
-                if !is_shown(&shown, &metadata, partition, min_isr) {
+                let is_one = |&shown| is_shown(shown, &metadata, partition, min_isr);
+                if !shown.is_empty() && !shown.iter().any(is_one) {
                     continue;
                 }
                 let key = (name.clone(), partition.partition);
@@ -316,16 +314,36 @@ pub(super) fn include_pattern(text: &str) -> Result<Regex, Failure> {
 }
 
 fn assignment(text: &str) -> Result<Vec<Vec<i32>>, Failure> {
-    let partitions = text.split(',').map(|partition| {
+    let mut partitions: Vec<Vec<i32>> = Vec::new();
+    for (at, partition) in text.split(',').enumerate() {
         let ids = partition.trim().split(':').map(|id| {
             id.trim().parse().map_err(|_| {
                 let told = format!("{id:?} in --replica-assignment is no id of a broker");
                 Failure::Usage(told)
             })
         });
-        ids.collect()
-    });
-    partitions.collect()
+        let ids = ids.collect::<Result<Vec<i32>, Failure>>()?;
+        let mut twice: Vec<i32> = ids
+            .iter()
+            .copied()
+            .filter(|id| ids.iter().filter(|one| *one == id).count() > 1)
+            .collect();
+        twice.sort_unstable();
+        twice.dedup();
+        if !twice.is_empty() {
+            let told = format!(
+                "Partition replica lists may not contain duplicate entries: {}",
+                self::ids(&twice)
+            );
+            return Err(anyhow::anyhow!(told).into());
+        }
+        if partitions.first().is_some_and(|first| first.len() != ids.len()) {
+            let told = format!("Partition {at} has different replication factor: {ids:?}");
+            return Err(anyhow::anyhow!(told).into());
+        }
+        partitions.push(ids);
+    }
+    Ok(partitions)
 }
 
 fn topic_line(topic: &TopicMetadata, configs: &[String]) -> String {
@@ -360,14 +378,13 @@ fn eligible(replicas: Option<&EligibleReplicas>) -> String {
 }
 
 fn is_shown(
-    shown: &Shown,
+    shown: Shown,
     metadata: &ClusterMetadata,
     partition: &PartitionMetadata,
     min_isr: usize,
 ) -> bool {
     let has_leader = partition.leader.is_some_and(|id| metadata.brokers.contains_key(&id));
     match shown {
-        Shown::All => true,
         Shown::UnderReplicated => partition.isr.len() < partition.replicas.len(),
         Shown::Unavailable => !has_leader,
         Shown::UnderMinIsr => !has_leader || partition.isr.len() < min_isr,

@@ -4,19 +4,16 @@ use super::connect::{World, client_properties, properties_file, tell_unknown};
 use super::options::{Options, Spec, flag, value};
 use super::out::Out;
 use super::{Failure, Run, Tool};
+use crate::stopping::{self, Ended, until_stop};
 use afluente_client::TopicPartition;
 use afluente_client::consumer::{
     Consumer, ConsumerConfig, ConsumerRecord, Offsets, RebalanceListener, Records, Told,
 };
 use afluente_env::Env;
 use afluente_env::clock::Clock;
-use afluente_env::tasks::stop_signal;
 use serde_json::{Value, json};
-use std::future::{Future, poll_fn};
 use std::io::Write;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 pub(super) const TOOL: Tool = Tool {
@@ -122,21 +119,15 @@ async fn consume(env: Env, config: ConsumerConfig, task: Task) -> anyhow::Result
     tell(&clock, "startup_complete", &[]);
     let consumer = Consumer::new(env, config)?;
     consumer.subscribe_with([task.topic.as_str()], Arc::new(Listener(clock.clone())))?;
-    let outcome = {
-        let mut stopped = pin!(stop_signal());
-        let mut reading = pin!(read(&consumer, &task, &clock));
-        poll_fn(|context| match stopped.as_mut().poll(context) {
-            Poll::Ready(stopped) => {
-                tell(&clock, "shutdown_requested", &[]);
-                Poll::Ready(stopped.map_err(anyhow::Error::from))
-            }
-            Poll::Pending => reading.as_mut().poll(context),
-        })
-        .await
-    };
-    let closed = consumer.close(CLOSE_TIMEOUT).await;
+    let ended = until_stop(read(&consumer, &task, &clock)).await?;
+    if matches!(ended, Ended::Stopped) {
+        tell(&clock, "shutdown_requested", &[]);
+    }
+    let closed = stopping::close(&consumer, &ended, CLOSE_TIMEOUT).await;
     tell(&clock, "shutdown_complete", &[]);
-    outcome?;
+    if let Ended::Done(outcome) = ended {
+        outcome?;
+    }
     Ok(closed?)
 }
 

@@ -5,17 +5,14 @@ use super::options::{Options, Spec, value};
 use super::out::Out;
 use super::producer_perf_test::Throttle;
 use super::{Failure, Run, Tool};
+use crate::stopping::{Ended, STOPPING_MAX, hurried, until_stop};
 use afluente_client::Error;
 use afluente_client::producer::{Producer, ProducerConfig, Record, RecordMetadata};
 use afluente_env::Env;
-use afluente_env::tasks::stop_signal;
 use serde_json::{Value, json};
-use std::future::{Future, poll_fn};
 use std::io::Write;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 pub(super) const TOOL: Tool = Tool {
@@ -79,16 +76,18 @@ async fn produce(env: Env, config: ProducerConfig, task: Task) -> anyhow::Result
     let producer = Producer::new(env.clone(), config)?;
     let started = env.clock.now();
     let mut sent = 0;
-    let outcome = {
-        let mut stopped = pin!(stop_signal());
-        let mut sending = pin!(send_all(&env, &producer, &task, &acked, &mut sent));
-        poll_fn(|context| match stopped.as_mut().poll(context) {
-            Poll::Ready(stopped) => Poll::Ready(stopped.map_err(anyhow::Error::from)),
-            Poll::Pending => sending.as_mut().poll(context),
-        })
-        .await
+    let outcome = match until_stop(send_all(&env, &producer, &task, &acked, &mut sent)).await? {
+        Ended::Done(outcome) => {
+            producer.close(CLOSE_TIMEOUT).await?;
+            outcome
+        }
+        Ended::Stopped => {
+            // Records that are not acknowledged by then are told as failed, each by itself.
+            let closing = producer.close(STOPPING_MAX);
+            hurried(&env.clock, STOPPING_MAX, closing).await.transpose()?;
+            Ok(())
+        }
     };
-    producer.close(CLOSE_TIMEOUT).await?;
     tell(&env, "shutdown_complete", &[]);
     let seconds = env.clock.now().saturating_since(started).as_secs_f64();
     let acked = acked.load(Ordering::SeqCst);

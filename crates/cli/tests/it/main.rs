@@ -1,9 +1,12 @@
 //! The binary as its users start it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod beside_kafka;
 mod console;
 mod differential;
+mod own_commands;
 mod producer_tools;
+mod stopping;
 mod takeover;
 mod tools;
 

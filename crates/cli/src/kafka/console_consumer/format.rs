@@ -86,7 +86,12 @@ impl Form {
 impl Formatter {
     pub(super) fn new(options: &Options) -> Result<Self, Failure> {
         match options.get("formatter").map(|class| class.rsplit('.').next().unwrap_or(class)) {
-            None | Some("DefaultMessageFormatter") => {}
+            None | Some("DefaultMessageFormatter" | "LoggingMessageFormatter") => {}
+            Some("NoOpMessageFormatter") => {
+                let mut nothing = Self::from_properties(Vec::new())?;
+                nothing.value = false;
+                return Ok(nothing);
+            }
             Some(other) => {
                 let told =
                     format!("--formatter {other} is not there; leave it out for the default");

@@ -43,13 +43,13 @@ pub(super) async fn run(admin: &Admin, options: &Options, mut out: Out) -> Resul
             _ => "Dead".to_owned(),
         };
         if !matches!(state.as_str(), "Empty" | "Dead") {
-            complain(&format!(
+            out.line(format!(
                 "\nError: Assignments can only be reset if the group '{group}' is inactive, but \
                  the current state is {state}."
-            ));
+            ))?;
             continue;
         }
-        let offsets = plan(admin, options, scenario, &group).await?;
+        let offsets = plan(admin, options, scenario, &group, &mut out).await?;
         if options.has("execute") {
             commit(admin, &group, &offsets).await?;
         }
@@ -64,6 +64,7 @@ async fn plan(
     options: &Options,
     scenario: &str,
     group: &str,
+    out: &mut Out,
 ) -> Result<Offsets, Failure> {
     if scenario == "from-file" {
         let wanted = from_file(options.require("from-file")?, group)?;
@@ -82,12 +83,12 @@ async fn plan(
         }
         "to-datetime" => {
             let at = datetime(options.require("to-datetime")?)?;
-            at_or_end(admin, partitions, at).await
+            at_or_end(admin, partitions, at, out).await
         }
         "by-duration" => {
             let ago = duration_ms(options.require("by-duration")?)?;
             let now = admin.client().env().clock.wall_ms();
-            at_or_end(admin, partitions, now - ago).await
+            at_or_end(admin, partitions, now - ago, out).await
         }
         _ => {
             let committed = admin.committed_offsets(group).await?;
@@ -133,10 +134,17 @@ async fn at_or_end(
     admin: &Admin,
     partitions: Vec<TopicPartition>,
     at: i64,
+    out: &mut Out,
 ) -> Result<Offsets, Failure> {
     let mut offsets = list(admin, partitions.clone(), OffsetSpec::At(at)).await?;
     let behind: Vec<TopicPartition> =
         partitions.into_iter().filter(|one| offsets.get(one).is_none_or(|&at| at < 0)).collect();
+    for TopicPartition { topic, partition } in &behind {
+        out.line(format!(
+            "\nWarn: Partition {partition} from topic {topic} is empty. Falling back to latest known \
+             offset."
+        ))?;
+    }
     offsets.extend(list(admin, behind, OffsetSpec::Latest).await?);
     Ok(offsets)
 }

@@ -302,7 +302,7 @@ fn producers(path: &Path, bytes: &[u8]) -> anyhow::Result<Vec<String>> {
         let first_offset = optional((first_offset >= 0).then_some(first_offset));
         let mut line = format!(
             "producerId: {producer} producerEpoch: {epoch} coordinatorEpoch: {coordinator_epoch} \
-             currentTxnFirstOffset: {first_offset} lastTimestamp: {time} "
+             currentTxnFirstOffset: {first_offset} lastTimestamp: {time}"
         );
         if last_offset >= 0 {
             let first_sequence = last_sequence
@@ -310,7 +310,7 @@ fn producers(path: &Path, bytes: &[u8]) -> anyhow::Result<Vec<String>> {
                 .filter(|first| *first >= 0)
                 .unwrap_or_else(|| i32::MAX - (delta - last_sequence) + 1);
             line.push_str(&format!(
-                "firstSequence: {first_sequence} lastSequence: {last_sequence} lastOffset: \
+                " firstSequence: {first_sequence} lastSequence: {last_sequence} lastOffset: \
                  {last_offset} offsetDelta: {delta} timestamp: {time}"
             ));
         }

@@ -77,7 +77,8 @@ struct Shared {
     coordinators: Coordinators,
     metadata: watch::Sender<Arc<ClusterMetadata>>,
     /// Held by who asks for metadata; others wait for the outcome.
-    refreshing: tokio::sync::Mutex<()>,
+    /// What they last got an answer to.
+    refreshing: tokio::sync::Mutex<TopicsAsked>,
     age: Mutex<MetadataAge>,
 }
 
@@ -133,7 +134,7 @@ impl Client {
             nodes: Nodes::default(),
             coordinators: Coordinators::default(),
             metadata: watch::Sender::new(Arc::default()),
-            refreshing: tokio::sync::Mutex::new(()),
+            refreshing: tokio::sync::Mutex::new(TopicsAsked::None),
             age: Mutex::new(age),
         })))
     }
@@ -457,14 +458,17 @@ impl Client {
         // Only the turn is waited for with a limit: the attempts know the deadline themselves, and
         // say what went wrong until then.
         let turn = until(&self.0.env.clock, deadline, self.0.refreshing.lock());
-        let Some(_turn) = turn.await else {
+        let Some(mut answered) = turn.await else {
             return Err(Error::DeadlinePassed { attempts: 0, last: None });
         };
         let known = self.metadata();
-        if known.generation > generation && known.covers(asked) {
+        // What is known of other topics may be as old as before.
+        if known.generation > generation && answered.includes(asked) && known.covers(asked) {
             return Ok(known);
         }
-        self.refresh_now(asked, deadline).await
+        let refreshed = self.refresh_now(asked, deadline).await?;
+        *answered = asked.clone();
+        Ok(refreshed)
     }
 
     async fn refresh_now(

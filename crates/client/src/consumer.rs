@@ -255,10 +255,10 @@ impl Consumer {
         self.shared.ring_work();
     }
 
-    /// Who it is in its group.
+    /// Who it is in its group; who it was, until it has joined again after it lost its membership.
     #[must_use]
     pub fn group_metadata(&self) -> GroupMetadata {
-        self.shared.group.metadata()
+        self.shared.group.last_metadata()
     }
 }
 

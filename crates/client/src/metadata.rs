@@ -97,6 +97,16 @@ impl TopicsAsked {
     pub fn named<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::Named(names.into_iter().map(Into::into).collect())
     }
+
+    /// Whether an answer to this question answers `other` as well.
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::None) | (Self::All, _) => true,
+            (Self::Named(these), Self::Named(others)) => these.is_superset(others),
+            (Self::Ids(these), Self::Ids(others)) => these.is_superset(others),
+            _ => false,
+        }
+    }
 }
 
 impl ClusterMetadata {

@@ -411,12 +411,20 @@ impl Producer {
         let asked = TopicsAsked::named([name]);
         let mut retry = client.retry(deadline);
         let mut may_be_known = may_be_known && shared.accumulator.topic(name).is_none();
+        let mut last = None;
         loop {
             let metadata = if may_be_known {
-                client.fresh_metadata(&asked, deadline).await?
+                client.fresh_metadata(&asked, deadline).await
             } else {
-                client.refresh(&asked, deadline).await?
+                client.refresh(&asked, deadline).await
             };
+            let metadata = metadata.map_err(|error| match (error, last.take()) {
+                // The time was up before an answer to the last attempt; the one before it says why.
+                (Error::DeadlinePassed { attempts: 0, last: None }, Some(last)) => {
+                    Error::DeadlinePassed { attempts: retry.failures(), last: Some(Box::new(last)) }
+                }
+                (error, _) => error,
+            })?;
             may_be_known = false;
             if let Some(topic) = shared.take_topic(&metadata, name) {
                 return Ok(topic);
@@ -424,6 +432,7 @@ impl Producer {
             let refused = metadata.topics.get(name).and_then(|topic| topic.error);
             let code = refused.unwrap_or(ErrorCode::UnknownTopicOrPartition);
             let error = Error::Broker { about: format!("topic {name}"), code, message: None };
+            last = Some(error.clone());
             retry.after(error).await?;
         }
     }

@@ -55,7 +55,7 @@ pub(super) async fn commit(
     let group_id = shared.group_id("committing offsets")?;
     let mut retry = shared.client.retry(deadline);
     loop {
-        let asked_as = shared.group.metadata();
+        let asked_as = shared.group.last_metadata();
         let in_rebalance = || ConsumerError::CommitFailed {
             group: group_id.to_owned(),
             code: ErrorCode::RebalanceInProgress,
@@ -71,7 +71,7 @@ pub(super) async fn commit(
         match error.error_code() {
             // The join was quicker; the member has gone on, and is not lost.
             Some(ErrorCode::IllegalGeneration)
-                if shared.group.is_joining() || shared.group.metadata() != asked_as =>
+                if shared.group.is_joining() || shared.group.last_metadata() != asked_as =>
             {
                 return Err(in_rebalance());
             }
@@ -91,7 +91,7 @@ pub(super) async fn commit(
                     code: ErrorCode::CoordinatorNotAvailable,
                     message: Some(code.message().to_owned()),
                 };
-                if shared.group.metadata() == asked_as {
+                if shared.group.last_metadata() == asked_as {
                     retry.after(failed).await?;
                 }
             }
@@ -113,7 +113,7 @@ async fn commit_once(
     offsets: &Offsets,
     deadline: Deadline,
 ) -> Result<(), Error> {
-    let member = shared.group.metadata();
+    let member = shared.group.last_metadata();
     let metadata = shared.client.metadata();
     let mut topics: BTreeMap<&str, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
     for (partition, offset) in offsets {

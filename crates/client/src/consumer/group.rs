@@ -55,6 +55,8 @@ pub(super) struct GroupShared {
 
 struct Identity {
     metadata: GroupMetadata,
+    /// As `metadata`, but of the last membership when that is over.
+    last: GroupMetadata,
     /// A JoinGroup or a SyncGroup is on its way: what is sent behind it would come with a generation
     /// that is over.
     is_joining: bool,
@@ -95,7 +97,12 @@ impl GroupShared {
             ..GroupMetadata::of_group(group_id)
         };
         Self {
-            identity: Mutex::new(Identity { metadata, is_joining: false, rejoins: 0 }),
+            identity: Mutex::new(Identity {
+                last: metadata.clone(),
+                metadata,
+                is_joining: false,
+                rejoins: 0,
+            }),
             pending: Mutex::new(None),
             subscribed: Mutex::default(),
             polls: Mutex::new(Polls { running: 0, ended_at: now }),
@@ -103,8 +110,16 @@ impl GroupShared {
         }
     }
 
+    /// Who it is at this moment.
     pub(super) fn metadata(&self) -> GroupMetadata {
         self.identity.lock().metadata.clone()
+    }
+
+    /// As whom it commits. A program that has not heard yet that it lost its membership still holds
+    /// records of then: their offsets come with the old name, and the coordinator refuses them. Without
+    /// a name it would take them, for one that is no member and needs none.
+    pub(super) fn last_metadata(&self) -> GroupMetadata {
+        self.identity.lock().last.clone()
     }
 
     /// Whether the member is known by an epoch (KIP-848).
@@ -116,6 +131,9 @@ impl GroupShared {
         let mut identity = self.identity.lock();
         member_id.clone_into(&mut identity.metadata.member_id);
         identity.metadata.generation_id = generation_id;
+        if generation_id >= 0 {
+            identity.last = identity.metadata.clone();
+        }
         identity.is_joining &= generation_id >= 0;
     }
 
@@ -150,6 +168,13 @@ impl GroupShared {
     pub(super) fn subscribe(&self, to: Option<Subscribed>) {
         let mut subscribed = self.subscribed.lock();
         let is_given_up = to.is_none();
+        if is_given_up {
+            // Partitions that are assigned by hand need no membership.
+            let mut identity = self.identity.lock();
+            let unnamed = GroupMetadata::of_group(identity.metadata.group_id.clone());
+            let group_instance_id = identity.metadata.group_instance_id.clone();
+            identity.last = GroupMetadata { group_instance_id, ..unnamed };
+        }
         subscribed.subscribed = to;
         subscribed.version += 1;
         if is_given_up {
@@ -249,5 +274,30 @@ pub(super) async fn run(shared: Arc<Shared>) {
     match shared.config.group_protocol {
         GroupProtocol::Classic => classic::run(shared).await,
         GroupProtocol::Consumer => consumer::run(shared).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_lost_its_membership_commits_as_who_it_was() {
+        let config = ConsumerConfig::from_properties([
+            ("bootstrap.servers", "localhost:9092"),
+            ("group.id", "g"),
+        ]);
+        let now = afluente_env::Env::real().clock.now();
+        let group = GroupShared::new(&config.unwrap(), now);
+        let as_whom = |of: GroupMetadata| (of.member_id, of.generation_id);
+        assert_eq!(as_whom(group.last_metadata()), (String::new(), -1));
+        group.set_member("m", 3);
+        group.set_member("", -1);
+        assert_eq!(as_whom(group.metadata()), (String::new(), -1));
+        assert_eq!(as_whom(group.last_metadata()), ("m".to_owned(), 3));
+        group.set_member("n", 4);
+        assert_eq!(as_whom(group.last_metadata()), ("n".to_owned(), 4));
+        group.subscribe(None);
+        assert_eq!(as_whom(group.last_metadata()), (String::new(), -1));
     }
 }

@@ -21,6 +21,7 @@ use super::topics::{self, Shape, Subscribed};
 use super::{Event, Leaving, Partitions};
 use crate::client::Target;
 use crate::error::Error;
+use crate::metadata::TopicsAsked;
 use afluente_protocol::error_code::ErrorCode;
 use afluente_protocol::messages::leave_group_request::{LeaveGroupRequest, MemberIdentity};
 use std::collections::BTreeSet;
@@ -156,6 +157,10 @@ impl Member {
             Err(Missed::Refused(error)) => return Turn::Refused(error),
         }
         let mut metadata_changes = shared.client.watch_metadata();
+        // A time of its own: metadata of other topics, as those that the fetcher asks for, come
+        // meanwhile and say nothing about these.
+        let max_age = shared.client.renewal_interval();
+        let mut refresh_at = shared.now() + max_age.saturating_sub(shared.client.metadata_age());
         loop {
             orders.borrow_and_update();
             if shared.group.subscribed().1 != version {
@@ -171,22 +176,27 @@ impl Member {
             if self.topics_changed(subscribed, &metadata_changes.borrow_and_update().clone()) {
                 return Turn::Rejoin("the topics changed");
             }
-            let refresh_in =
-                shared.client.renewal_interval().saturating_sub(shared.client.metadata_age());
-            let refresh_at = shared.now() + refresh_in;
             let rung = race(orders.changed(), metadata_changes.changed());
             let heard = race(self.heartbeats.heard.changed(), rung);
             let clock = &shared.client.env().clock;
             if let Either::Right(()) = race(heard, clock.sleep_until(refresh_at)).await {
                 self.refresh(subscribed).await;
+                refresh_at = shared.now() + max_age;
             }
         }
     }
 
-    /// Asks for the metadata of what is subscribed to; a failure is no harm, it is old and good.
+    /// Asks for the metadata of what is subscribed to, as the leader by all members; a failure is
+    /// no harm, it is old and good.
     async fn refresh(&mut self, subscribed: &Subscribed) {
         let deadline = self.shared.attempt_deadline();
-        if let Err(error) = self.shared.client.refresh(&subscribed.asked(), deadline).await {
+        let mut asked = subscribed.asked();
+        if let (TopicsAsked::Named(names), Some((topics, _)), true) =
+            (&mut asked, &self.assigned_shape, self.is_leader)
+        {
+            names.extend(topics.iter().cloned());
+        }
+        if let Err(error) = self.shared.client.refresh(&asked, deadline).await {
             tracing::debug!(%error, "could not refresh metadata");
             self.failures += 1;
             self.pause().await;

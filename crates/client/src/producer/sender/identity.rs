@@ -21,16 +21,20 @@ pub(super) enum Chore {
 impl Sender {
     /// Sees to it that batches can be numbered.
     pub(super) fn settle_identity(&mut self, now: Moment) {
+        // Nothing may be left to ask for by then, and a moment that has passed rings for ever.
+        if self.chore_at.is_some_and(|at| at <= now) {
+            self.chore_at = None;
+        }
         if !self.shared.config.is_idempotent || self.shared.transaction.lock().is_fatal() {
             return;
         }
         self.look_for_gaps();
         if self.shared.config.transactional_id.is_some() {
             self.restart_transactional();
-            self.add_partitions(now);
+            self.add_partitions();
         } else {
             self.raise_epoch();
-            self.ask_for_identity(now);
+            self.ask_for_identity();
         }
     }
 
@@ -110,9 +114,8 @@ impl Sender {
         self.forget_idle();
     }
 
-    fn ask_for_identity(&mut self, now: Moment) {
-        if self.chore.is_some() || self.busy.is_empty() || self.chore_at.is_some_and(|at| at > now)
-        {
+    fn ask_for_identity(&mut self) {
+        if self.chore.is_some() || self.busy.is_empty() || self.chore_at.is_some() {
             return;
         }
         if self.shared.transaction.lock().identity.is_some() {
@@ -126,8 +129,8 @@ impl Sender {
     }
 
     /// Adds partitions to the transaction that records have gone to, where writing does not.
-    fn add_partitions(&mut self, now: Moment) {
-        if self.chore.is_some() || self.chore_at.is_some_and(|at| at > now) {
+    fn add_partitions(&mut self) {
+        if self.chore.is_some() || self.chore_at.is_some() {
             return;
         }
         let (identity, number, transactional_id) = {

@@ -36,13 +36,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A coordinator of groups with one member each. Cheap to clone.
+/// A coordinator of groups with one member each, or with one more that only has a name. Cheap to
+/// clone.
 #[derive(Clone, Default)]
 struct Coordinator(Arc<Mutex<Group>>);
 
 #[derive(Default)]
 struct Group {
     generation: i32,
+    /// Named by the answer to the leader, which is always `m`.
+    other: Option<String>,
     committed: BTreeMap<(String, i32), i64>,
 }
 
@@ -67,19 +70,23 @@ impl Coordinator {
                 protocol_name: Some(protocol.name.clone()),
                 leader: "m".into(),
                 member_id: "m".into(),
-                members: vec![JoinGroupResponseMember {
-                    member_id: "m".into(),
-                    group_instance_id: None,
-                    metadata: protocol.metadata.clone(),
-                }],
+                members: std::iter::once("m".to_owned())
+                    .chain(group.other.clone())
+                    .map(|member_id| JoinGroupResponseMember {
+                        member_id,
+                        group_instance_id: None,
+                        metadata: protocol.metadata.clone(),
+                    })
+                    .collect(),
                 ..Default::default()
             })
         });
         cluster.on::<SyncGroupRequest>(|request, _| {
+            let own = request.assignments.iter().find(|of| of.member_id == request.member_id);
             Reply::Answer(SyncGroupResponse {
+                assignment: own.unwrap().assignment.clone(),
                 protocol_type: request.protocol_type,
                 protocol_name: request.protocol_name,
-                assignment: request.assignments[0].assignment.clone(),
                 ..Default::default()
             })
         });
@@ -261,6 +268,28 @@ fn a_member_joins_again_when_heartbeats_say_so_and_loses_what_it_had_when_it_is_
         assert_eq!(read(&consumer, 5).await, of(0, 10..15));
         consumer.close(Duration::from_secs(10)).await.unwrap();
         assert_eq!(diary.take(), ["revoked [0, 1]"]);
+    });
+}
+
+#[test]
+fn a_leader_sees_new_partitions_of_topics_that_are_others_to_read() {
+    run(async {
+        let cluster = FakeCluster::start(1).await;
+        let _shelves = Shelves::behind(&cluster, 1, 10);
+        cluster.create_topic("u", 1);
+        let coordinator = Coordinator::behind(&cluster);
+        coordinator.0.lock().other = Some("n".to_owned());
+        let mut properties = GROUP.to_vec();
+        properties[3].1 = "roundrobin";
+        properties.push(("metadata.max.age.ms", "20"));
+        let consumer = consumer(&cluster, &properties);
+        consumer.subscribe(["t", "u"]).unwrap();
+        assert_eq!(read(&consumer, 10).await, of(0, 0..10));
+        assert_eq!(consumer.assignment(), [TopicPartition::new("t", 0)].into());
+        cluster.change_topic("u", |topic| topic.as_mut().unwrap().leaders.push((1, 0)));
+        while coordinator.generation() == 1 {
+            consumer.poll(Duration::from_millis(5)).await.unwrap();
+        }
     });
 }
 

@@ -37,10 +37,15 @@ async fn topics_and_their_configurations(admin: &Admin) {
     let resource = ConfigResource::topic("t");
     let retention = async |expected: &str| {
         let options = DescribeConfigsOptions { synonyms: true, documentation: true };
-        let found = admin.describe_configs([resource.clone()], options).await.unwrap();
-        let entries = found[&resource].as_ref().unwrap();
-        let entry = entries.iter().find(|entry| entry.name == "retention.ms").unwrap();
-        assert_eq!(entry.value.as_deref(), Some(expected), "{entry:?}");
+        let entry = loop {
+            // Here, too, the broker may hear of a change a little later.
+            let found = admin.describe_configs([resource.clone()], options).await.unwrap();
+            let entries = found[&resource].as_ref().unwrap();
+            let entry = entries.iter().find(|entry| entry.name == "retention.ms").unwrap();
+            if entry.value.as_deref() == Some(expected) {
+                break entry.clone();
+            }
+        };
         assert!(entry.documentation.is_some(), "{entry:?}");
         entry.synonyms.len()
     };

@@ -185,7 +185,7 @@ fn align_task_ids() {
     let runtime = runtime.expect("a runtime without drivers needs nothing of the system");
     for _ in 0..TASK_ID_MODULUS {
         let number = runtime.spawn(async {}).id().to_string();
-        if number.parse::<u64>().is_ok_and(|number| number % TASK_ID_MODULUS == 0) {
+        if number.parse::<u64>().is_ok_and(|number| number.is_multiple_of(TASK_ID_MODULUS)) {
             break;
         }
     }

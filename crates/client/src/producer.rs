@@ -420,9 +420,10 @@ impl Producer {
             };
             let metadata = metadata.map_err(|error| match (error, last.take()) {
                 // The time was up before an answer to the last attempt; the one before it says why.
-                (Error::DeadlinePassed { attempts: 0, last: None }, Some(last)) => {
-                    Error::DeadlinePassed { attempts: retry.failures(), last: Some(Box::new(last)) }
-                }
+                (Error::DeadlinePassed { attempts, .. }, Some(last)) => Error::DeadlinePassed {
+                    attempts: retry.failures() + attempts,
+                    last: Some(Box::new(last)),
+                },
                 (error, _) => error,
             })?;
             may_be_known = false;

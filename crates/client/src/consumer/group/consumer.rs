@@ -186,7 +186,10 @@ impl Member {
                 continue;
             }
             let poll_by = shared.group.poll_deadline(&shared);
-            let until = [poll_by, self.names_at].into_iter().flatten().fold(due, Moment::min);
+            // Names are asked for only to go a step: at any other time that moment may have passed.
+            let is_naming = self.wanted.is_some() && matches!(self.step, Step::None);
+            let names_at = self.names_at.filter(|_| is_naming);
+            let until = [poll_by, names_at].into_iter().flatten().fold(due, Moment::min);
             self.wait(&mut orders, until).await;
         }
     }

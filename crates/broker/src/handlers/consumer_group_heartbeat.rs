@@ -1,7 +1,7 @@
 //! ConsumerGroupHeartbeat (68), versions 0 and 1. KIP-848, KIP-1082 (member ids from the client).
 //!
 //! Answered with UNSUPPORTED_VERSION where the protocol is switched off, see
-//! [`crate::groups::serves_consumer_protocol`]. Not done: authorization.
+//! `groups::serves_consumer_protocol`. Not done: authorization.
 
 use crate::broker::Broker;
 use crate::dispatch::{CloseReason, RequestContext};
